@@ -1,0 +1,50 @@
+# Everything a user or developer types. `make help` lists it. The first use sets up .venv by itself.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ROBOT ?= unitree_g1
+DATA := $(or $(TELEOPD_SHARED_DATA),../shared/data)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check build bench mutants pictures wheels clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
+
+$(READY): pyproject.toml launch/setup.sh
+	@PYTHON=$(PYTHON) bash launch/setup.sh $(VENV)
+	@touch $(READY)
+
+demo: $(READY) ## the whole job with nothing attached: an emulated operator over UDP moves a virtual robot
+	$(BIN)/teleop demo --robot $(ROBOT)
+
+test: $(READY) ## all tests, under 6 minutes
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long" tests
+
+test-long: $(READY) ## the same with 10,000 examples a property, and the long scenarios
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 --dist loadgroup tests
+
+check: $(READY) ## ruff, strict types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+build: $(READY) ## wheel and sdist; the tests run against each, installed in an environment of its own
+	bash tests/run_against_wheel.sh $(BIN)/python
+
+wheels: $(READY) ## every dependency resolves to a wheel on Python 3.11, 3.12 and 3.13
+	$(BIN)/python tests/check_wheels.py
+
+bench: $(READY) ## latency, jitter and throughput, as distributions and ratios; nothing else should run meanwhile
+	$(BIN)/python benchmarks/all.py
+
+mutants: $(READY) ## mutation testing of safety/
+	$(BIN)/python tests/safety/mutate.py
+
+pictures: $(READY) ## the pictures in docs/, made by the project itself
+	$(BIN)/python docs/make_pictures.py
+
+clean: ## remove what make made
+	rm -rf $(VENV) build dist *.egg-info demo-output

@@ -1,0 +1,25 @@
+"""Every benchmark, one after the other; `--quick` leaves out the end-to-end runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+SLOW = {"end_to_end.py"}
+
+
+def main() -> int:
+    quick = "--quick" in sys.argv
+    worst = 0
+    for script in sorted(FOLDER.glob("*.py"), key=lambda path: (path.name in SLOW, path.name)):
+        if script.name in ("all.py",) or (quick and script.name in SLOW):
+            continue
+        print(f"\n== {script.stem}", flush=True)
+        worst = max(worst, subprocess.run([sys.executable, str(script)]).returncode)
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())

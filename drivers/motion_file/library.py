@@ -1,0 +1,55 @@
+"""`load_motion`: a built-in motion by name or a BVH file by path, for sources and emulators alike."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from teleopd.drivers.motion_file.bvh import MAX_BYTES, parse_bvh
+from teleopd.drivers.motion_file.clip import MotionClip
+from teleopd.drivers.motion_file.errors import MotionFileError
+from teleopd.drivers.motion_file.kinematics import clip_from_bvh
+from teleopd.drivers.motion_file.parametric import MOTIONS, built_in
+
+motion_names: tuple[str, ...] = tuple(MOTIONS)
+"""Built-in motions."""
+
+
+def load_motion(motion: str | os.PathLike[str], *, unit_m: float | None = None) -> MotionClip:
+    """The clip of that name or file, first heading +X, first pelvis over the origin, floor at z = 0.
+
+    Args:
+        motion: built-in name or path of a BVH file (a name wins over a file of the same name; write ./walk for that).
+        unit_m: metres per unit of the BVH, where it is not that of its skeleton family.
+
+    Raises:
+        MotionFileError: unknown name, unreadable file, or a file that is not a person's motion.
+    """
+    text = os.fspath(motion)
+    if text in MOTIONS:
+        return built_in(text)
+    path = Path(text).expanduser()
+    if not path.exists():
+        close = difflib.get_close_matches(text, MOTIONS, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise MotionFileError(
+            f"no built-in motion and no file {text!r}{hint}; built-in are {', '.join(MOTIONS)}; files are BVH"
+        )
+    if not path.is_file():
+        raise MotionFileError(f"{text} is not a file; give a BVH file or one of {', '.join(MOTIONS)}")
+    if path.suffix.lower() in (".npz", ".npy"):
+        raise MotionFileError(
+            f"{text} is a robot motion (joint angles of a robot), which has no person to follow; "
+            f"give a person's motion: a BVH file or one of {', '.join(MOTIONS)}"
+        )
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise MotionFileError(f"{text}: {size} bytes; at most {MAX_BYTES} are read")
+        content = path.read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        if isinstance(error, MotionFileError):
+            raise
+        raise MotionFileError(f"{text} cannot be read: {error.strerror}") from error
+    return clip_from_bvh(parse_bvh(content, path.name), path.stem, unit_m=unit_m)

@@ -1,0 +1,89 @@
+"""A UDP port read without blocking: every wake-up empties the kernel's queue, so that nothing old is served late."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable
+
+from teleopd.drivers.source import SourceUnavailable
+
+Address = tuple[str, int]
+Receive = Callable[[memoryview, Address, int], None]
+"""(datagram, sender, receive time [monotonic ns]); the view is valid during the call only."""
+
+RECEIVE_BUFFER = 1 << 21
+"""Asked of the kernel [B], which may grant less: a full buffer keeps the oldest and drops the newest."""
+DRAIN_LIMIT = 512
+"""Datagrams taken in one go: a flood must leave the event loop some time."""
+
+
+class UdpListener:
+    """One bound socket whose datagrams go to `receive`.
+
+    asyncio's datagram transport hands over one datagram per turn of the loop; after a stall a consumer would then
+    wake for the oldest. Here a turn takes all that wait.
+    """
+
+    def __init__(self, host: str, port: int, max_datagram: int, receive: Receive) -> None:
+        """Raises SourceUnavailable for a port outside 0 to 65535; `max_datagram`: longer ones arrive 1 B longer."""
+        if not 0 <= port <= 65535:
+            raise SourceUnavailable(f"UDP port {port} is not between 0 and 65535")
+        self.host = host
+        self.port = port
+        self._receive = receive
+        self._buffer = memoryview(bytearray(max_datagram + 1))
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Bind and start reading on the running loop; a second call changes nothing.
+
+        Raises:
+            SourceUnavailable: port in use, address not ours, no permission.
+        """
+        if self._socket is not None:
+            return
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            sock.bind((self.host, self.port))
+        except OSError as error:
+            sock.close()
+            raise SourceUnavailable(self._why(error)) from None
+        self.port = sock.getsockname()[1]
+        self._socket, self._loop = sock, asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._drain)
+
+    def close(self) -> None:
+        """Stop reading; safe to call twice."""
+        sock, self._socket = self._socket, None
+        if sock is not None and self._loop is not None:
+            self._loop.remove_reader(sock)
+            sock.close()
+
+    def _drain(self) -> None:
+        for _ in range(DRAIN_LIMIT):
+            if self._socket is None:
+                return
+            try:
+                size, address = self._socket.recvfrom_into(self._buffer)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                continue  # an ICMP error of some earlier datagram; it carries none of ours
+            self._receive(self._buffer[:size], (address[0], address[1]), time.monotonic_ns())
+
+    def _why(self, error: OSError) -> str:
+        where = f"UDP port {self.port} on {self.host}"
+        if error.errno == errno.EADDRINUSE:
+            return f"{where} is in use by another program; stop it, or choose another port with --port"
+        if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+            return f"cannot listen on {self.host}: it is no address of this computer; 0.0.0.0 listens on all of them"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return f"{where} needs privileges; choose a port of 1024 or more with --port"
+        return f"cannot listen on {where}: {error.strerror}"

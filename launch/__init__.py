@@ -1,0 +1,1 @@
+"""The composition root: command line, registry, process table. Nothing imports it."""

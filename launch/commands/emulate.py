@@ -1,0 +1,85 @@
+"""`teleop emulate`: a capture device on loopback, from a recorded or built-in motion, over its real wire protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from teleopd.drivers.motion_file.leads import with_leads
+from teleopd.drivers.motion_file.library import load_motion
+from teleopd.launch import registry
+from teleopd.launch.errors import CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Emulate:
+    """A capture device on loopback, sending a recorded or built-in motion over its real wire protocol."""
+
+    device: Annotated[str, tyro.conf.Positional]
+    """The device: xsens."""
+    motion: str = "walk_and_turn"
+    """A BVH file, or a built-in motion: stand, wave, reach, squat, turn, step_in_place, walk, walk_and_turn."""
+    host: str = "127.0.0.1"
+    """Where to send."""
+    port: int | None = None
+    """Port to send to; the device's own when not given."""
+    rate: float | None = None
+    """Frames per second [Hz]; the clip's own when not given."""
+    lead_in: float = 0.0
+    """Stand still for so long before the motion begins [s]."""
+    lead_out: float = 0.0
+    """Stand still for so long after it ends [s]."""
+    loop: bool = False
+    """Repeat until stopped."""
+    seconds: float | None = None
+    """End after so long [s]."""
+    loss: float = 0.0
+    """Share of datagrams lost, 0 to 1."""
+    jitter: float = 0.0
+    """Largest random delay of a datagram [ms]."""
+    dup: float = 0.0
+    """Share of datagrams sent twice, 0 to 1."""
+    reorder: float = 0.0
+    """Share of datagrams sent after their successor, 0 to 1."""
+    seed: int = 0
+    """Seed of the faults."""
+    quiet: bool = False
+    """No progress bar."""
+
+    def run(self) -> int:
+        """Send until the motion ends; returns the exit status."""
+        emulator_class = registry.load("emulator", self.device)
+        for name in ("loss", "dup", "reorder"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise CommandError(f"--{name} is {getattr(self, name)}; give a share between 0 and 1")
+        if min(self.lead_in, self.lead_out, self.jitter) < 0:
+            raise CommandError("--lead-in, --lead-out and --jitter cannot be negative")
+        clip = with_leads(load_motion(self.motion), self.lead_in, self.lead_out)
+        emulator = emulator_class(clip, emulator_class.options(
+            host=self.host, port=self.port, rate_hz=self.rate, loss=self.loss, jitter_ms=self.jitter,
+            dup=self.dup, reorder=self.reorder, seed=self.seed,
+        ))  # fmt: skip
+        frames = len(clip.pos_w)
+        Console(stderr=True).print(
+            f"{self.device}: '{clip.name}', {frames} frames, {frames / clip.fps:.1f} s -> {emulator.address}",
+            highlight=False,
+        )
+        try:
+            asyncio.run(self._send(emulator, frames / clip.fps))
+        except KeyboardInterrupt:
+            return 130
+        return 0
+
+    async def _send(self, emulator: object, clip_s: float) -> None:
+        total = self.seconds if self.seconds is not None else (None if self.loop else clip_s)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f} s"), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), disable=self.quiet, transient=True) as bar:
+            task = bar.add_task("sending", total=total)
+            await emulator.run(  # type: ignore[attr-defined]
+                seconds=self.seconds, loop=self.loop, progress=lambda sent_s: bar.update(task, completed=sent_s)
+            )

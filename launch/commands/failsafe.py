@@ -1,0 +1,31 @@
+"""`teleop failsafe`: the table of causes and what each one does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from teleopd.safety.failsafe import TABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Failsafe:
+    """Print what the service does about each fault: cause, action, threshold, when it clears, where the number is from."""
+
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Print the table."""
+        if self.json:
+            print(json.dumps([row.as_dict() for row in TABLE]))
+            return 0
+        table = Table("cause", "action", "threshold", "clears", "what happens", title="Failsafe table")
+        for row in TABLE:
+            shown = row.as_dict()
+            table.add_row(*(str(shown[key]) for key in ("cause", "action", "threshold", "clears", "text")))
+        Console().print(table)
+        return 0

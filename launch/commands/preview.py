@@ -1,0 +1,43 @@
+"""`teleop preview`: the pipeline up to the retargeter; the robot is shown kinematically and nothing is controlled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from teleopd.launch.commands.serve import serve
+from teleopd.launch.config import resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Show the retargeted motion of a source in the browser, without a policy and without a robot."""
+
+    source: str = "xsens"
+    """Where the motion comes from: xsens, motion_file."""
+    robot: str = "unitree_g1"
+    """The robot: unitree_g1."""
+    config: Path | None = None
+    """TOML file with the keys of `teleop serve`; flags win."""
+    host: str = "0.0.0.0"
+    """Address the source listens on."""
+    port: int = 0
+    """Port the source listens on."""
+    motion: str = ""
+    """Motion for --source motion_file."""
+    loop: bool = False
+    """Repeat the motion file."""
+    solver: Literal["fast", "mink"] = "fast"
+    """Retargeting solver: fast or mink."""
+    seconds: float = 0.0
+    """End after so long [s]."""
+    view_port: int = 8765
+    """Port of the browser view."""
+    report: str = ""
+    """Write the run report (JSON) here."""
+
+    def run(self, given: frozenset[str]) -> int:
+        """Show until the time is over or Ctrl-C. `given`: flags typed."""
+        flags = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given and f.name != "config"}
+        return serve(resolve({**flags, "kinematic": True}, self.config))

@@ -1,0 +1,97 @@
+"""`teleop serve`: the service itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from teleopd.launch.config import RunConfig, resolve
+from teleopd.launch.errors import CommandError
+from teleopd.launch.service_run import ServiceRun
+from teleopd.service.telemetry.report import print_report, write_report
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Stream a person's motion to a robot: source -> retarget -> policy -> safety -> motors."""
+
+    source: str = "xsens"
+    """Where the motion comes from: xsens (MVN network stream), motion_file (a BVH or a built-in motion)."""
+    robot: str = "unitree_g1"
+    """The robot: unitree_g1."""
+    link: str = "sim"
+    """How to reach the robot: sim (the virtual robot)."""
+    policy: str = ""
+    """Whole-body policy: name of a card or an ONNX file; without one the robot is shown kinematically."""
+    config: Path | None = None
+    """TOML file with the same keys; flags win."""
+    host: str = "0.0.0.0"
+    """Address the source listens on."""
+    port: int = 0
+    """Port the source listens on; the device's own when not given."""
+    motion: str = ""
+    """Motion for --source motion_file."""
+    loop: bool = False
+    """Repeat the motion file."""
+    seconds: float = 0.0
+    """End after so long [s]."""
+    auto_engage: bool = False
+    """Ready, arm and engage without an operator. Simulation only; refused on any other link."""
+    latched_engage: bool = False
+    """One press engages until stopped, instead of a held deadman."""
+    standby: bool = True
+    """Keep a second policy process warm that takes over when the first goes silent."""
+    solver: Literal["fast", "mink"] = "fast"
+    """Retargeting solver: fast or mink."""
+    physics_hz: float = 1000.0
+    """Physics rate of the virtual robot [Hz]."""
+    perturbation: str = "none"
+    """Named perturbation of the virtual robot: none, nominal_delay_20ms, smap."""
+    seed: int = 0
+    """Seed of the perturbation."""
+    view: bool = True
+    """Browser view on 127.0.0.1."""
+    view_port: int = 8765
+    """Port of the browser view."""
+    report: str = ""
+    """Write the run report (JSON) here."""
+    snapshot: str = ""
+    """Write a picture of the run (PNG) here."""
+    video: str = ""
+    """Write a video of the run (MP4) here, rendered after it."""
+    json: bool = False
+    """Print the run report as JSON instead of a table."""
+
+    def run(self, given: frozenset[str]) -> int:
+        """Serve until the time is over or Ctrl-C; 0 when the robot was upright throughout. `given`: flags typed."""
+        own = ("config", "json")
+        flags = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given and f.name not in own}
+        return serve(resolve(flags, self.config), as_json=self.json)
+
+
+def serve(config: RunConfig, *, as_json: bool = False) -> int:
+    """Run a resolved configuration, write what it asks for and print the report."""
+    for name in ("report", "snapshot", "video"):
+        target = getattr(config, name)
+        if target and not Path(target).expanduser().absolute().parent.is_dir():
+            raise CommandError(f"--{name} {target}: the folder {Path(target).absolute().parent} does not exist")
+    run = ServiceRun(config, live=sys.stderr.isatty() and not as_json)
+    report = run.run()
+    if config.report:
+        write_report(Path(config.report), report)
+    for path in run.write_pictures():
+        Console(stderr=True).print(f"wrote {path}", highlight=False)
+    _show(report, as_json)
+    return 0 if report["upright"] else 1
+
+
+def _show(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report))
+    else:
+        print_report(Console(), report)

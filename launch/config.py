@@ -1,0 +1,154 @@
+"""The run's configuration: TOML file, environment, flags; strictly typed; resolved once and hashed.
+
+Flags override the environment (TELEOPD_<KEY>), which overrides the file, which overrides the defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: says where, what, and what would be right."""
+
+
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a run of the service is decided by."""
+
+    source: str = "xsens"
+    """Registered source."""
+    robot: str = "unitree_g1"
+    """Registered robot."""
+    link: str = "sim"
+    """Transport to the robot."""
+    interface: str = ""
+    """Network interface of the robot, for links that need one."""
+    mode: str = "whole"
+    """'whole' body."""
+    kinematic: bool = False
+    """Show the retargeted robot only: no policy, no robot."""
+    policy: str = ""
+    """Name or ONNX file; empty: the robot's default if there is one."""
+    host: str = "0.0.0.0"
+    """Address the source listens on."""
+    port: int = 0
+    """Port the source listens on; 0: the device's own."""
+    motion: str = ""
+    """File or name for file sources."""
+    loop: bool = False
+    """Repeat a motion file."""
+    solver: str = "fast"
+    """Retargeting solver: 'fast' or 'mink'."""
+    seconds: float = 0.0
+    """End after so long [s]; 0: until Ctrl-C."""
+    auto_engage: bool = False
+    """Ready, arm and engage without an operator; only where the robot proves it is virtual."""
+    latched_engage: bool = False
+    """Engage with one act instead of a held deadman."""
+    standby: bool = True
+    """Keep a second policy process warm that takes over when the first goes silent."""
+    physics_hz: float = 1000.0
+    """Physics rate of the virtual robot."""
+    seed: int = 0
+    perturbation: str = "none"
+    """Named perturbation of the virtual robot."""
+    view: bool = True
+    """Start the browser view."""
+    view_port: int = 8765
+    report: str = ""
+    """File for the run report."""
+    snapshot: str = ""
+    """File for a picture taken during the run."""
+    video: str = ""
+    """File for a video rendered after the run."""
+    safety: dict[str, float] = {}
+    """Safety limits that tighten the built-in ones."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved configuration, in every report and recording."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+KEYS = tuple(field.name for field in msgspec.structs.fields(RunConfig))
+
+
+def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, str] | None = None) -> RunConfig:
+    """Merge file, environment and the flags that were given.
+
+    Raises:
+        ConfigError: an unknown key (names the nearest known one) or a value of the wrong type.
+    """
+    merged: dict[str, Any] = dict(_from_file(file)) if file else {}
+    merged.update(_from_environment(os.environ if environ is None else environ))
+    merged.update({key: value for key, value in flags.items() if value is not None})
+    try:
+        config = msgspec.convert(merged, RunConfig, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"configuration: {error}") from None
+    _check_ranges(config)
+    return config
+
+
+def _check_ranges(config: RunConfig) -> None:
+    if not 0 <= config.port <= 65535 or not 0 <= config.view_port <= 65535:
+        raise ConfigError(f"port {config.port} is not between 0 and 65535")
+    if config.seconds < 0:
+        raise ConfigError(f"seconds is {config.seconds}; give a positive number, or 0 to run until Ctrl-C")
+    if config.mode != "whole":
+        raise ConfigError(f"mode '{config.mode}' is not one of: whole")
+    if config.solver not in ("fast", "mink"):
+        raise ConfigError(f"solver '{config.solver}' is not one of: fast, mink")
+    if not 100 <= config.physics_hz <= 10_000:
+        raise ConfigError(f"physics_hz is {config.physics_hz}; give 100 to 10000")
+    if config.auto_engage and config.link != "sim":
+        raise ConfigError(f"auto_engage is refused on link '{config.link}': only a virtual robot may engage by itself")
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from None
+    for key in table:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(KEYS)}"
+            raise ConfigError(f"{file}: unknown key '{key}'{hint}")
+    return table
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(RunConfig):
+        text = environ.get(f"TELEOPD_{field.name.upper()}")
+        if text is None or field.name == "safety":
+            continue
+        kind = field.type
+        try:
+            found[field.name] = _parse(text, kind)
+        except ValueError:
+            name = getattr(kind, "__name__", kind)
+            raise ConfigError(f"environment TELEOPD_{field.name.upper()}='{text}' is not a {name}") from None
+    return found
+
+
+def _parse(text: str, kind: Any) -> Any:
+    if kind is bool:
+        lowered = text.strip().lower()
+        if lowered in ("1", "true", "yes"):
+            return True
+        if lowered in ("0", "false", "no", ""):
+            return False
+        raise ValueError(text)
+    return kind(text)

@@ -1,0 +1,34 @@
+"""Which exceptions are the user's to mend: shown as one sentence, without a traceback."""
+
+from __future__ import annotations
+
+from teleopd.drivers.source import SourceError
+from teleopd.launch.config import ConfigError
+from teleopd.launch.registry import UnknownName
+from teleopd.robots.ipc.segment import SchemaMismatch, SegmentMissing
+from teleopd.robots.ipc.session import SessionBusy, SessionMissing
+from teleopd.robots.link import RobotLinkError
+from teleopd.robots.model import UnknownJoint, WrongHardware
+from teleopd.robots.virtual.perturbation import UnknownPerturbation
+from teleopd.safety.limits import LimitError
+from teleopd.service.console.errors import PortTaken, RenderUnavailable
+from teleopd.service.policy.errors import PolicyError
+from teleopd.service.retarget.calibration import CalibrationError
+from teleopd.service.retarget.tables import TableError
+
+USER_ERRORS: tuple[type[Exception], ...] = (
+    ConfigError, UnknownName, SourceError, RobotLinkError, SessionBusy, SessionMissing, SegmentMissing,
+    SchemaMismatch, UnknownJoint, WrongHardware, UnknownPerturbation, LimitError, RenderUnavailable, PortTaken, PolicyError,
+    CalibrationError, TableError,
+)  # fmt: skip
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked; the text is the sentence."""
+
+
+def sentence_of(error: Exception) -> str | None:
+    """The sentence for the user, or None when the error is the program's own."""
+    if isinstance(error, CommandError | USER_ERRORS):
+        return " ".join(str(error).split())
+    return None

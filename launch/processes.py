@@ -1,0 +1,141 @@
+"""The processes of a service: one table, and the parent that spawns, watches and ends them."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One row of the table."""
+
+    name: str
+    target: str
+    """'module:function', called with the keyword arguments the parent gives."""
+    when_it_dies: Literal["restart", "restart_damped", "report"]
+    """restart: at once, at most `MAX_RESTARTS` times; restart_damped: robot-io, comes back in damp-only mode;
+    report: say so and carry on."""
+    end_order: int
+    """Lower ends first: robot-io outlives the policy, the virtual robot outlives robot-io."""
+
+
+TABLE: Mapping[str, ProcessSpec] = {
+    spec.name: spec
+    for spec in (
+        ProcessSpec("source", "teleopd.service.source_process:main", "restart", 0),
+        ProcessSpec("control", "teleopd.service.control_process:main", "restart", 2),
+        ProcessSpec("standby", "teleopd.service.control_process:main", "restart", 2),
+        ProcessSpec("robot-io", "teleopd.service.robot_io_process:main", "restart_damped", 1),
+        ProcessSpec("virtual-robot", "teleopd.robots.virtual.process:main", "report", 3),
+        ProcessSpec("console", "teleopd.service.console.process:main", "report", 0),
+    )
+}
+MAX_RESTARTS = 5
+"""A process that died so often in one run stays down; the run says so."""
+
+
+def run_child(target: str, arguments: dict[str, Any]) -> None:
+    """Entry of every child: Ctrl-C is the parent's business, SIGTERM ends the child in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    module, _, function = target.partition(":")
+    getattr(importlib.import_module(module), function)(**arguments)
+
+
+@dataclass(slots=True)
+class Child:
+    """A spawned process and how often it was restarted."""
+
+    spec: ProcessSpec
+    arguments: dict[str, Any]
+    process: BaseProcess
+    restarts: int = 0
+    reported: bool = False
+
+
+@dataclass(slots=True)
+class Processes:
+    """Spawns and watches children. Not thread-safe: the parent's loop owns it."""
+
+    say: Callable[[str], None]
+    children: dict[str, Child] = field(default_factory=dict)
+
+    def start(self, name: str, **arguments: Any) -> None:
+        """Spawn the process of that row."""
+        spec = TABLE[name]
+        self.children[name] = Child(spec, arguments, self._spawn(spec, arguments))
+
+    def watch(self) -> None:
+        """Restart or report what died since the last call."""
+        for child in self.children.values():
+            if child.process.exitcode is None or child.reported:
+                continue
+            code = child.process.exitcode
+            died = f"{child.spec.name} ended {_how(code)}"
+            if child.spec.when_it_dies == "report" or child.restarts >= MAX_RESTARTS:
+                child.reported = True
+                self.say(died if child.restarts == 0 else f"{died} for the {child.restarts + 1}th time; it stays down")
+                continue
+            child.restarts += 1
+            if child.spec.when_it_dies == "restart_damped":
+                child.arguments["damp_only"] = True
+            self.say(f"{died}; restarting it")
+            child.process = self._spawn(child.spec, child.arguments)
+
+    def alive(self, name: str) -> bool:
+        """Whether the process of that row runs."""
+        return name in self.children and self.children[name].process.is_alive()
+
+    def end(self, grace_s: float = 3.0) -> None:
+        """End every child in order: SIGTERM, then SIGKILL after the grace."""
+        for order in sorted({child.spec.end_order for child in self.children.values()}):
+            group = [child for child in self.children.values() if child.spec.end_order == order]
+            for child in group:
+                if child.process.is_alive():
+                    child.process.terminate()
+            deadline = time.monotonic() + grace_s
+            for child in group:
+                child.process.join(max(0.0, deadline - time.monotonic()))
+                if child.process.is_alive():
+                    self.say(f"{child.spec.name} did not end in {grace_s:.0f} s; killing it")
+                    child.process.kill()
+                    child.process.join(1.0)
+        self.children.clear()
+
+    def _spawn(self, spec: ProcessSpec, arguments: dict[str, Any]) -> BaseProcess:
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(
+            target=run_child, args=(spec.target, arguments), name=f"teleopd-{spec.name}", daemon=False
+        )
+        environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        before = {key: os.environ.get(key) for key in environment}
+        os.environ.update(environment)
+        try:
+            process.start()
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    os.environ.pop(key, None)
+                else:
+                    os.environ[key] = value
+        return process
+
+
+def _how(exitcode: int) -> str:
+    if exitcode == 0:
+        return "by itself"
+    if exitcode < 0:
+        try:
+            return f"by {signal.Signals(-exitcode).name}"
+        except ValueError:
+            return f"by signal {-exitcode}"
+    return f"with exit status {exitcode}"
+
+

@@ -1,0 +1,261 @@
+"""One run of the service: the parent that composes the processes, watches them, reports, and ends them in order."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from teleopd.launch import registry
+from teleopd.launch.config import RunConfig
+from teleopd.launch.errors import CommandError
+from teleopd.launch.operator_script import Gantry, OperatorScript
+from teleopd.launch.processes import Processes
+from teleopd.launch.sources import make_source, source_options
+from teleopd.robots.ipc.session import SessionOwner
+from teleopd.robots.links.sim.control import SimControl
+from teleopd.robots.links.sim.wire import VirtualTruth, create_sim_streams
+from teleopd.robots.model import Array, RobotModel
+from teleopd.robots.virtual.perturbation import perturbation
+from teleopd.robots.virtual.process import VirtualOptions
+from teleopd.safety.gate import GATE_STEPS
+from teleopd.safety.limits import SafetyLimits
+from teleopd.safety.operator import OperatorWriter
+from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
+from teleopd.service.child import REFUSED_EXIT, refusal
+from teleopd.service.console.snapshot import read_snapshot
+from teleopd.service.console.status_line import render_status
+from teleopd.service.console.trace import Trace
+from teleopd.service.policy.card import gains_for
+from teleopd.service.policy.library import ResolvedPolicy, absent_sentence, resolve
+from teleopd.service.streams import Bus, LoopStatus
+from teleopd.service.telemetry.report import RunCollector, RunIdentity
+
+TICK_S = 0.05
+"""Period of the parent's loop; well below the 250 ms heartbeat of a deadman."""
+LOWER_S = 0.5
+"""The gantry hands the weight to the feet over this long once the policy balances."""
+COUNTDOWN_S = {"sim": 0.6}
+"""How long a robot stands after the end was asked for, before it is damped; a virtual one hangs by then."""
+COUNTDOWN_REAL_S = 10.0
+SNAPSHOT_AT = 0.6
+"""The picture shows the run at this share of its length: in the middle of the motion."""
+
+
+class ServiceRun:
+    """Composes and runs one service. Use `run`, which returns the report."""
+
+    def __init__(self, config: RunConfig, *, say: Callable[[str], None] | None = None, live: bool = False) -> None:
+        """
+        Args:
+            config: resolved configuration.
+            say: takes one sentence at a time; default prints to stderr.
+            live: keep a live status panel on the terminal.
+
+        Raises:
+            UnknownName, PolicyError, LimitError, SourceError ...: the set-up cannot work, and why.
+        """
+        self.config = config
+        self._console = Console(stderr=True, highlight=False)
+        self._live = live
+        self._say_out = say or self._console.print
+        self.model: RobotModel = registry.load("robot", config.robot)
+        registry.check("link", config.link)
+        self._source_options = source_options(config)
+        self.policy: ResolvedPolicy | None = (
+            None if config.kinematic else resolve(config.policy or None, self.model)
+        )
+        self._limits_check()
+        self._notes: list[str] = []
+        self._report: dict[str, Any] = {}
+
+    def _limits_check(self) -> None:
+        """Refuse a loosened or unknown safety limit before any process exists."""
+        SafetyLimits.of(self.model, overrides=self.config.safety)
+
+    def say(self, sentence: str) -> None:
+        """One sentence for the user."""
+        self._notes.append(sentence)
+        self._say_out(sentence)
+
+    def run(self) -> dict[str, Any]:
+        """Run until the time is over, Ctrl-C, or a part refuses its set-up; returns the run report.
+
+        Raises:
+            SessionBusy: another service runs for this robot.
+            CommandError: a part refused its set-up; the sentence is its own.
+        """
+        owner = SessionOwner(self.config.robot)
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        processes = Processes(self.say)
+        try:
+            self._bus = Bus(owner.session, self.model.n, create=True)
+            self._compose(owner, processes)
+            for number in previous:
+                signal.signal(number, self._on_signal)
+            self._loop(owner, processes)
+            return self._collector.report(time.monotonic_ns())
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            processes.end()
+            owner.close()
+
+    def _compose(self, owner: SessionOwner, processes: Processes) -> None:
+        config, session = self.config, owner.session
+        virtual = config.link == "sim"
+        self._sim: SimControl | None = None
+        if self.policy is None:
+            self.say("kinematic preview" if config.kinematic else absent_sentence(self.model))
+        elif virtual:
+            create_sim_streams(session, self.model.n)
+            self._sim = SimControl(session)
+            options = VirtualOptions(
+                physics_hz=int(config.physics_hz), perturbation=perturbation(config.perturbation), seed=config.seed,
+                odometry=True,
+            )  # fmt: skip
+            processes.start("virtual-robot", session=session, robot=registry.reference("robot", config.robot), options=options)
+        self._writer = OperatorWriter(self._bus.slot("operator_serve"), session.token)
+        self._script = OperatorScript(
+            auto_engage=config.auto_engage, virtual=virtual, countdown_s=COUNTDOWN_S.get(config.link, COUNTDOWN_REAL_S)
+        )
+        if self.policy is not None:
+            common = {"session": session, "robot": config.robot, "link": config.link}
+            processes.start(
+                "robot-io", **common, card_gains=self._card_gains(), overrides=config.safety,
+                latched_engage=config.latched_engage,
+            )  # fmt: skip
+            processes.start("control", **common, policy=self.policy)
+            if config.standby:
+                processes.start("standby", **common, policy=self.policy, standby=True)
+        source = functools.partial(make_source, config.source, self._source_options)
+        processes.start("source", session=session, robot=config.robot, make_source=source, solver=config.solver)
+        if config.view:
+            processes.start("console", session=session, robot=config.robot, port=config.view_port, operator=True)
+        identity = RunIdentity(
+            config.robot, config.source, self.policy.card.name if self.policy else None, config.sha256, GATE_STEPS
+        )
+        self._collector = RunCollector(self.model, identity, time.monotonic_ns())
+        self._trace = Trace(time.monotonic_ns()) if config.video or config.snapshot else None
+        self._lowered = self._hung = False
+
+    def _card_gains(self) -> tuple[str, Array, Array]:
+        """The policy's name and gains on this link, for the gate's whitelist."""
+        assert self.policy is not None
+        card = self.policy.card
+        return card.name, *gains_for(card, self.model, self.config.link)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._script.ending:
+            self.say("damping now")
+        else:
+            self.say("ending: back to stand, then damping; again: damp now")
+        self._script.ask_end()
+
+    def _loop(self, owner: SessionOwner, processes: Processes) -> None:
+        started = time.monotonic()
+        last_mode: Mode | None = None
+        live = Live(console=self._console, refresh_per_second=5, transient=True) if self._live else None
+        if live:
+            live.start()
+        try:
+            while not self._script.ended:
+                time.sleep(TICK_S)
+                now_ns = time.monotonic_ns()
+                self._check_refusals(owner, processes)
+                processes.watch()
+                drained = self._collector.collect(self._bus)
+                status: SafetyStatus | None = self._bus.slot("safety_status").read()
+                self._watch_truth()
+                self._keep_trace(drained["tick_log"])
+                self._operate(status, now_ns)
+                last_mode = self._announce(status, last_mode)
+                if live:
+                    live.update(render_status(read_snapshot(
+                        self._bus, now_ns, self._collector.latencies.recent(), tuple(self._notes[-3:])
+                    )))  # fmt: skip
+                if 0 < self.config.seconds <= time.monotonic() - started and not self._script.ending:
+                    self._script.ask_end()
+                if self.policy is None and self._script.ending:
+                    return
+        finally:
+            if live:
+                live.stop()
+
+    def _operate(self, status: SafetyStatus | None, now_ns: int) -> None:
+        step = self._script.step(status, now_ns)
+        if step.act != Act.NONE:
+            self._writer.act(step.act, now_ns)
+        if step.engage_held or self.config.auto_engage:
+            self._writer.hold(step.engage_held, now_ns)
+        if self._sim is not None:
+            if step.gantry is Gantry.RELEASE and not self._lowered:
+                self._sim.lower(LOWER_S)
+                self._lowered = True
+            elif step.gantry is Gantry.HANG and not self._hung:
+                self._sim.hang()
+                self._hung = True
+
+    def _watch_truth(self) -> None:
+        truth: VirtualTruth | None = self._sim.truth() if self._sim else None
+        if truth is None:
+            return
+        if truth.fallen:
+            self._collector.note_fall(truth.t_ns)
+        self._bus.slot("loop_virtual_robot").write(LoopStatus(
+            truth.t_ns, truth.loop_rate_hz, truth.loop_ticks, truth.loop_missed, truth.loop_late_p50_us,
+            truth.loop_late_p99_us, truth.loop_late_max_us, truth.loop_work_p50_us, truth.loop_work_p99_us, 0.0,
+        ))  # fmt: skip
+
+    def _announce(self, status: SafetyStatus | None, last: Mode | None) -> Mode | None:
+        if status is None:
+            return last
+        mode = Mode(status.mode)
+        if mode != last:
+            why = f" ({Cause(status.mode_cause).name})" if status.mode_cause >= 0 else ""
+            self._say_out(f"{mode.name}{why}")
+        return mode
+
+    def _check_refusals(self, owner: SessionOwner, processes: Processes) -> None:
+        for name, child in processes.children.items():
+            if child.process.exitcode == REFUSED_EXIT and not child.reported:
+                child.reported = True
+                sentence = refusal(owner.session, name) or f"{name} refused its set-up"
+                if name == "console":
+                    self.say(sentence)
+                else:
+                    raise CommandError(sentence)
+
+    def _keep_trace(self, ticks: Any) -> None:
+        if self._trace is None:
+            return
+        self._trace.add_ticks(ticks)
+        human = self._bus.slot("human").read()
+        if human is not None:
+            self._trace.add_human(human)
+
+    def write_pictures(self) -> list[Path]:
+        """Render the snapshot and the video that were asked for, after `run`.
+
+        Raises:
+            ConsoleError: this machine cannot draw; says what to install.
+        """
+        from teleopd.service.console.render import render_video, snapshot
+
+        made: list[Path] = []
+        if self._trace is None or len(self._trace) == 0:
+            return made
+        if self.config.snapshot:
+            snapshot(self.model, self._trace.at(self._trace.duration_s * SNAPSHOT_AT), Path(self.config.snapshot))
+            made.append(Path(self.config.snapshot))
+        if self.config.video:
+            render_video(self.model, self._trace, Path(self.config.video))
+            made.append(Path(self.config.video))
+        return made

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Sets up a virtual environment with everything `make demo` and `make test` need, on Debian or Ubuntu.
+# Installs a Debian package only if it is missing, and only with the rights it has.
+set -euo pipefail
+venv="$1"
+python="${PYTHON:-python3}"
+cd "$(dirname "$0")/.."
+
+need_apt=()
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "teleopd needs Python 3.11 or newer; $("$python" --version) is at $(command -v "$python"). Try: make PYTHON=python3.12 ..." >&2
+  exit 2
+}
+"$python" -c 'import venv, ensurepip' 2>/dev/null || need_apt+=("python3-venv")
+# Offscreen pictures and videos draw with OpenGL; OSMesa or EGL, whichever is there.
+{ ldconfig -p | grep -qE 'libEGL\.so\.1' && ldconfig -p | grep -qE 'libOpenGL\.so\.0|libGL\.so\.1'; } \
+  || ldconfig -p | grep -q 'libOSMesa' || need_apt+=("libegl1" "libopengl0" "libgl1-mesa-dri")
+
+if [ "${#need_apt[@]}" -gt 0 ]; then
+  sudo=""
+  [ "$(id -u)" = 0 ] || sudo="sudo -n"
+  echo "installing Debian packages: ${need_apt[*]}"
+  if ! { $sudo apt-get -qq update && $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${need_apt[@]}" >/dev/null; }; then
+    echo "could not install ${need_apt[*]}; install them as root, then repeat: apt-get install ${need_apt[*]}" >&2
+    [[ " ${need_apt[*]} " == *" python3-venv "* ]] && exit 2
+  fi
+fi
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip 2>&1 | grep -v '^WARNING' || true
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[test]' 2>&1 | grep -vE '^WARNING' || true
+"$venv/bin/python" -c 'import teleopd.launch.cli' || { echo "set-up failed: teleopd does not import" >&2; exit 2; }

@@ -1,0 +1,35 @@
+"""The two stops on the vendor's own remote control, whose bytes travel in `LowState`.
+
+It needs no token: it is the robot's own radio, it can only lower authority, and it must work when all else is broken.
+Bytes 2 and 3 are bit fields: R1 L1 start select R2 L2 F1 F2, and A B X Y up right down left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from teleopd.safety.words import Act
+
+_SELECT, _L2 = 0x08, 0x20
+_B = 0x02
+
+
+class RemoteStops:
+    """`select` is a soft stop, L2+B damps (the vendor's own habit). An act is given once a press."""
+
+    def __init__(self) -> None:
+        self._before = Act.NONE
+
+    def read(self, remote: npt.NDArray[np.uint8]) -> Act:
+        """The act that begins with these bytes, shape (40,); NONE while a press lasts."""
+        first, second = int(remote[2]), int(remote[3])
+        if first & _L2 and second & _B:
+            now = Act.DAMP
+        elif first & _SELECT:
+            now = Act.STOP
+        else:
+            now = Act.NONE
+        begun = now if now is not self._before else Act.NONE
+        self._before = now
+        return begun

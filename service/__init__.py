@@ -1,0 +1,1 @@
+"""The running service, in the order data flows: HumanPose -> Reference -> JointTargets -> JointCommand."""

@@ -1,0 +1,27 @@
+"""What seeing the run can fail with. Each message is one sentence for the user; the run itself goes on."""
+
+from __future__ import annotations
+
+
+class ConsoleError(Exception):
+    """Root of everything the console raises."""
+
+
+class PortTaken(ConsoleError, OSError):
+    """The view's port belongs to another program."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} on {host} is in use, so the browser view cannot start; choose another with --view-port"
+        )
+
+
+class RenderUnavailable(ConsoleError, RuntimeError):
+    """This machine cannot draw: says what to install."""
+
+
+class NothingToDraw(ConsoleError, ValueError):
+    """The run held no instant that could be drawn."""
+
+    def __init__(self) -> None:
+        super().__init__("the run held no robot pose, so there is no picture to draw; did the source send any frame?")

@@ -1,0 +1,150 @@
+"""One look at every slot: what the status line and the browser panel show. Reading never blocks anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from teleopd.drivers.source import SourceState
+from teleopd.robots.ipc.segment import SegmentMissing
+from teleopd.robots.model import JointTargets, LowState, Reference
+from teleopd.safety.words import Cause, Mode, SafetyStatus
+from teleopd.service.streams import LOOPS, Bus, HumanView, LoopStatus, SourceStatus
+from teleopd.service.telemetry.latency import RECENT, STAGES, Summary, summarise
+
+STATE_SILENT_NS = 1_000_000_000
+"""A robot-io that published nothing for so long is shown as silent."""
+
+
+class Snapshot(NamedTuple):
+    """The newest of everything; None where nothing was published yet."""
+
+    now_ns: int
+    source: SourceStatus | None
+    reference: Reference | None
+    shaped: Reference | None
+    human: HumanView | None
+    targets: JointTargets | None
+    state: LowState | None
+    safety: SafetyStatus | None
+    loops: Mapping[str, LoopStatus]
+    latency: Mapping[str, Summary]
+    """Stage -> recent latency [ms]."""
+    notes: tuple[str, ...] = ()
+    """Sentences of the service's parent: a process restarted, rows were lost."""
+
+    @property
+    def mode(self) -> Mode | None:
+        """Mode of the ladder, None before robot-io spoke."""
+        return None if self.safety is None else Mode(self.safety.mode)
+
+    @property
+    def source_age_s(self) -> float | None:
+        """Age of the newest frame [s]; None before the first."""
+        newest = max(
+            self.source.last_pose_ns if self.source else 0,
+            self.reference.t_ns if self.reference else 0,
+            self.human.t_ns if self.human else 0,
+        )
+        return None if newest == 0 else max(0, self.now_ns - newest) / 1e9
+
+    @property
+    def source_state(self) -> SourceState:
+        """Where the source stands."""
+        return SourceState.CONNECTING if self.source is None else SourceState(self.source.state)
+
+
+def read_snapshot(
+    bus: Bus, now_ns: int, latency: Mapping[str, Summary] | None = None, notes: tuple[str, ...] = ()
+) -> Snapshot:
+    """Read every slot once."""
+
+    def newest(name: str) -> Any:
+        try:
+            return bus.slot(name).read()
+        except SegmentMissing:
+            return None
+
+    loops = {name: loop for name in LOOPS if (loop := newest(f"loop_{name}")) is not None}
+    return Snapshot(
+        now_ns, newest("source_status"), newest("reference"), newest("shaped_reference"), newest("human"),
+        newest("targets"), newest("state"), newest("safety_status"), loops, latency or {}, notes,
+    )  # fmt: skip
+
+
+def next_act(snapshot: Snapshot) -> str:
+    """What the operator does next, as one short sentence."""
+    safety, mode = snapshot.safety, snapshot.mode
+    if safety is None or mode is None:
+        return "wait: the robot loop has not started"
+    blocked = f"blocked by {cause_words(safety.blocked_by)}" if safety.blocked_by >= 0 else ""
+    if mode in (Mode.BOOT, Mode.CHECK):
+        return blocked or "wait: the robot is being checked"
+    if mode is Mode.READY and not safety.ready_to_arm:
+        return blocked or "wait: going to the stand pose"
+    sentences = {
+        Mode.IDLE: "press ready",
+        Mode.READY: "press arm",
+        Mode.ARMED: "hold to engage",
+        Mode.ACTIVE: "release to stop following",
+        Mode.HOLD: "keep holding to resume, release to stand",
+        Mode.RETURN: "wait: returning to stand, then engage anew",
+        Mode.DAMPED: "press reset once the robot is safe",
+        Mode.DRYRUN: "nothing is sent to the robot",
+    }
+    if mode in (Mode.IDLE, Mode.READY, Mode.ARMED, Mode.DAMPED) and blocked:
+        return blocked
+    return sentences[mode]
+
+
+def cause_words(cause: int) -> str:
+    """A cause in words: 'source stale'."""
+    return Cause(cause).name.lower().replace("_", " ")
+
+
+def warnings(snapshot: Snapshot) -> list[str]:
+    """What the operator should know now, most urgent first."""
+    found: list[str] = []
+    safety = snapshot.safety
+    if safety is not None and snapshot.now_ns - safety.t_ns > STATE_SILENT_NS:
+        found.append(f"robot-io is silent for {(snapshot.now_ns - safety.t_ns) / 1e9:.1f} s")
+    if safety is not None:
+        found += [cause_words(cause) for cause in Cause if safety.causes >> cause & 1]
+    if safety is not None and safety.refused_commands:
+        found.append(f"{safety.refused_commands} operator commands refused")
+    if snapshot.source is not None and snapshot.source.rejected:
+        sentence = bytes(snapshot.source.last_rejection).rstrip(b"\0").decode("utf-8", "replace")
+        frames = "frame" if snapshot.source.rejected == 1 else "frames"
+        found.append(f"{snapshot.source.rejected} {frames} rejected" + (f", last: {sentence}" if sentence else ""))
+    return found + list(snapshot.notes)
+
+
+class SlotLatencies:
+    """Recent latencies sampled from slots, for a reader that may not drain the rings (they have one reader)."""
+
+    def __init__(self) -> None:
+        self._values = {stage: np.zeros(RECENT, dtype=np.float32) for stage in STAGES[:2]}
+        self._count = dict.fromkeys(self._values, 0)
+        self._last_frame_ns = dict.fromkeys(self._values, 0)
+
+    def sample(self, snapshot: Snapshot) -> None:
+        """Take the latency of frames not seen before."""
+        reference, targets = snapshot.reference, snapshot.targets
+        if reference is not None:
+            self._take("receipt_to_reference", reference.t_ns, reference.t_published_ns)
+        if targets is not None and snapshot.mode is Mode.ACTIVE:
+            self._take("receipt_to_target", targets.t_reference_ns, targets.t_ns)
+
+    def _take(self, stage: str, frame_ns: int, done_ns: int) -> None:
+        if frame_ns > self._last_frame_ns[stage]:
+            self._last_frame_ns[stage] = frame_ns
+            self._values[stage][self._count[stage] % RECENT] = (done_ns - frame_ns) / 1e6
+            self._count[stage] += 1
+
+    def recent(self) -> Mapping[str, Summary]:
+        """Of the newest samples [ms]."""
+        return {
+            stage: summarise(values[: min(self._count[stage], RECENT)]) for stage, values in self._values.items()
+        }

@@ -1,0 +1,121 @@
+"""The 50 Hz process: reference guard -> policy -> `JointTargets`. Its warm twin runs on the stand reference only."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from teleopd.robots.ipc.session import Session
+from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
+from teleopd.robots.rates import Rate
+from teleopd.safety.reference_guard import ReferenceGuard
+from teleopd.safety.words import Mode, SafetyStatus
+from teleopd.service.child import CpuMeter, Ending, loop_status
+from teleopd.service.policy.library import ResolvedPolicy
+from teleopd.service.policy.runtime import PolicyRuntime
+from teleopd.service.streams import Bus, TickLog
+
+BALANCING = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
+"""Modes in which the policy's targets reach the motors."""
+WARM_TICKS = 5
+"""Policy ticks on live state before the targets are offered as ready."""
+
+
+class ControlTick(NamedTuple):
+    """What one policy tick made."""
+
+    targets: JointTargets
+    shaped: Reference
+    policy_us: float
+
+
+class ControlStage:
+    """Guard and policy in one call; the same code in the process, in lock step and in evaluation."""
+
+    def __init__(self, model: RobotModel, guard: ReferenceGuard, runtime: PolicyRuntime) -> None:
+        self._guard = guard
+        self._runtime = runtime
+        self._seq = 0
+        self._live_ticks = 0
+        self._was_balancing = False
+        self._no_tilt = np.zeros(2)
+
+    def tick(self, reference: Reference | None, state: LowState, mode: Mode, now_ns: int) -> ControlTick:
+        """One policy tick. Never raises: what goes wrong is in `targets.healthy`."""
+        balancing = mode in BALANCING
+        if balancing and not self._was_balancing:
+            self._runtime.reset()
+        self._was_balancing = balancing
+        shaped = self._guard.step(reference, mode, now_ns, state)
+        started = time.perf_counter_ns()
+        output = self._runtime.step(shaped, state)
+        policy_us = (time.perf_counter_ns() - started) / 1e3
+        self._seq += 1
+        self._live_ticks += 1
+        targets = JointTargets(
+            seq=self._seq,
+            t_ns=now_ns,
+            q=output.q,
+            kp=self._runtime.kp,
+            kd=self._runtime.kd,
+            healthy=output.healthy,
+            ready=self._live_ticks >= WARM_TICKS and output.healthy,
+            reference_seq=reference.seq if reference else 0,
+            reference_source_id=reference.source_id if reference else 0,
+            t_reference_ns=reference.t_ns if reference else 0,
+            t_content_ns=reference.t_content_ns if reference else 0,
+            reference_valid=reference.valid if reference else False,
+            reference_hz=reference.nominal_hz if reference else 0.0,
+            deadman=reference.deadman if reference else False,
+            pose_error_rad=self._guard.pose_error_rad,
+            tilt_rp=self._guard.tilt_rp,
+        )
+        return ControlTick(targets, shaped, policy_us)
+
+
+def tick_log(tick: ControlTick, state: LowState, mode: Mode, published_ns: int) -> TickLog:
+    """The tick as a record for reports and recordings."""
+    targets, shaped = tick.targets, tick.shaped
+    return TickLog(
+        published_ns, int(mode), targets.seq, targets.reference_seq, targets.t_reference_ns, published_ns,
+        tick.policy_us, shaped.root_pos_w, shaped.root_quat_w, shaped.q, state.q, state.quat_w,
+        state.has_odometry, state.root_pos_w,
+    )  # fmt: skip
+
+
+def main(session: Session, robot: str, policy: ResolvedPolicy, link: str, standby: bool = False) -> None:
+    """Entry of the process, `control` or its `standby` twin."""
+    from teleopd.robots.catalog import load_robot
+
+    model = load_robot(robot)
+    bus = Bus(session, model.n)
+    runtime = PolicyRuntime(policy.card, policy.onnx_path, model, link=link)
+    stage = ControlStage(model, ReferenceGuard(model), runtime)
+    references, states, statuses = bus.slot("reference"), bus.slot("state"), bus.slot("safety_status")
+    targets = bus.slot("targets_standby" if standby else "targets")
+    shaped, log = bus.slot("shaped_reference"), bus.ring("tick_log")
+    loop = bus.slot("loop_standby" if standby else "loop_control")
+    ending, rate, cpu = Ending(), Rate(policy.card.rate_hz), CpuMeter()
+    while not ending.asked and not _service_gone(ending, statuses.read()):
+        rate.wait()
+        now_ns = time.monotonic_ns()
+        state, status = states.read(), statuses.read()
+        if state is not None and status is not None:
+            mode = Mode(status.mode)
+            tick = stage.tick(None if standby else references.read(), state, mode, now_ns)
+            published_ns = time.monotonic_ns()
+            targets.write(tick.targets._replace(t_ns=published_ns))
+            if not standby:
+                shaped.write(tick.shaped)
+                log.push(tick_log(tick, state, mode, published_ns))
+        if rate.ticks % 10 == 0:
+            loop.write(loop_status(rate, cpu))
+
+
+def _service_gone(ending: Ending, status: SafetyStatus | None) -> bool:
+    """The parent is dead and robot-io has stopped too: until then the policy keeps the robot on its feet."""
+    if not ending.orphaned:
+        return False
+    return status is None or time.monotonic_ns() - status.t_ns > 2_000_000_000

@@ -1,0 +1,217 @@
+"""`HumanPose` -> where each body of the robot should be: one linear map of positions, one product of rotations.
+
+Position targets, by the match's `position` (hats: robot lengths in its T-pose; s_leg: robot leg over human leg):
+
+    root   floor map of the hip centre, plus R_pelvis * (robot's pelvis origin above its hip centre)
+    foot   floor map of the ankle, moved sideways by the difference of the hip widths, in the foot's own heading, and
+           raised where a corner of the robot's sole would enter the floor
+    chain  target(anchor) + s * (p - p_anchor) + R_frame * c, with s = |robot| / |human| and c what makes it exact in
+           the T-pose, so that a chain keeps the person's direction at the robot's length
+
+The floor map is p' = s_leg * (p - floor) + robot's ankle height: an ankle on the floor puts the sole on the floor, and
+a standing person puts the pelvis at the robot's stand height.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from teleopd.drivers.human_pose import HumanPose, Skeleton
+from teleopd.robots.model import Array, IntArray
+from teleopd.service.retarget import quaternions as quat
+from teleopd.service.retarget.calibration import Calibration, RobotRest
+from teleopd.service.retarget.kinematics import Kinematics
+from teleopd.service.retarget.tables import Match, RetargetTable, check_names
+
+MIN_HORIZONTAL = 0.3
+"""Below this the foot's left axis is near vertical and the sideways shift fades out."""
+MIN_RATIO, MAX_RATIO = 0.2, 3.0
+"""A chain whose lengths differ more is a wrong match, not a small person."""
+
+
+class Targets(NamedTuple):
+    """Where the matched robot bodies should be; rows in table order."""
+
+    pos: Array
+    """World positions [m], (m, 3)."""
+    quat: Array
+    """World orientations, wxyz, (m, 4)."""
+    seen: npt.NDArray[np.bool_]
+    """All human bodies a row depends on are tracked, (m,)."""
+
+
+class TargetMap:
+    """The map for one operator. Arrays it returns are its own and overwritten by the next call."""
+
+    def __init__(
+        self, table: RetargetTable, skeleton: Skeleton, kinematics: Kinematics, calibration: Calibration
+    ) -> None:
+        """Measure all scales and offsets.
+
+        Raises:
+            NoTable: the robot has no table for the skeleton's family.
+            TableError: the table names a body that does not exist.
+            ValueError: a chain has no length.
+        """
+        t = table.for_family(skeleton.family)
+        check_names(table, skeleton.family, kinematics.body_names, skeleton.body_names)
+        self._at = {name: i for i, name in enumerate(skeleton.body_names)}
+        self._rest = RobotRest.of(kinematics, table.t_pose)
+        self._human = calibration.rest_pos
+        self.matches: tuple[Match, ...] = t.match
+        self.body_ids = kinematics.body_ids([m.robot for m in t.match])
+        self.root_row = next(i for i, m in enumerate(t.match) if m.position == "root")
+        self._pelvis = self._at[t.pelvis]
+        self._hips = [self._at[name] for name in t.hips]
+
+        stand_ids = kinematics.body_ids([*t.robot.hips, *t.robot.feet])
+        stand = kinematics.bodies(kinematics.robot.q_stand)[0][stand_ids]
+        leg = float(np.mean(stand[:2, 2] - stand[2:, 2]))
+        self.leg_scale = t.scale.legs * leg / calibration.leg_m
+        ankle = table.sole_below_foot_m
+        self._lift = ankle - self.leg_scale * calibration.ankle_z
+        hip_ids = kinematics.body_ids(t.robot.hips)
+        self._hip_to_root = -self._rest.pos[hip_ids].mean(axis=0)
+
+        self._set_up_rows(t.match, kinematics, t.scale.arms)
+        feet = kinematics.body_ids(t.robot.feet)
+        self._foot_rows = np.array([i for i, m in enumerate(t.match) if m.position == "foot"], dtype=np.intp)
+        width = [
+            self._rest.pos[feet[t.feet.index(t.match[i].human)], 1]
+            - self.leg_scale * self._human[self._at[t.match[i].human], 1]
+            for i in self._foot_rows
+        ]
+        self._foot_shift = t.scale.stance_width * np.array(width)
+        self._soles = self._sole_points(kinematics)
+        self.align(calibration.yaw_rad, calibration.origin_xy)
+
+    def align(self, yaw_rad: float, origin_xy: Array, to_yaw_rad: float = 0.0, to_xy: Array | None = None) -> None:
+        """Make the human heading and hip centre given the robot's heading and root position `to_yaw_rad`, `to_xy`."""
+        turn = to_yaw_rad - yaw_rad
+        about_z = quat.about_z(turn)
+        c, s = np.cos(turn), np.sin(turn)
+        self._turn_xy: Array = np.array([[c, s], [-s, c]])  # on row vectors
+        self._products: Array = np.array([quat.product_matrix(about_z, offset) for offset in self._offsets])
+        self._turned: Array = np.array([quat.rotation_matrix_of(v, about_z) for v in self._constants])
+        self._origin = (np.zeros(2) if to_xy is None else to_xy) - self.leg_scale * (origin_xy @ self._turn_xy)
+
+    def shift(self, xy: Array) -> None:
+        """Move all later targets by `xy` [m], (2,)."""
+        self._origin = self._origin + xy
+
+    def __call__(self, pose: HumanPose) -> Targets:
+        """Targets of one pose."""
+        frames = pose.quat_w[self._frames]
+        outer = (frames[:, :, None] * frames[:, None, :]).reshape(-1, 16, 1)
+        constants = (self._turned @ outer)[:, :, 0]
+        if self._foot_rows.size:
+            self._widen(constants)
+        pos = self._m @ pose.pos_w
+        pos[:, :2] = pos[:, :2] @ self._turn_xy
+        pos += self._n @ constants
+        pos[:, :2] += self._origin
+        pos[:, 2] += self._lift
+        quats = (self._products @ pose.quat_w[self._humans][:, :, None])[:, :, 0]
+        if self._soles.size:
+            self._keep_above_floor(pos, quats)
+        seen = self._all_seen if pose.valid.all() else (self._needs @ ~pose.valid) == 0
+        return Targets(pos, quats, seen)
+
+    def hip_centre_xy(self, pose: HumanPose) -> Array:
+        """Point between the operator's hips [m], (2,)."""
+        centre: Array = pose.pos_w[self._hips, :2].mean(axis=0)
+        return centre
+
+    def heading(self, pose: HumanPose) -> float:
+        """The operator's heading [rad]."""
+        return quat.yaw(pose.quat_w[self._pelvis])
+
+    def root_seen(self, pose: HumanPose) -> bool:
+        """Pelvis and hips are tracked."""
+        return bool(pose.valid[self._pelvis] and pose.valid[self._hips].all())
+
+    def _set_up_rows(self, matches: tuple[Match, ...], kinematics: Kinematics, arms: float) -> None:
+        """Fill the linear map: pos = M @ human + N @ (R_frame c) + origin, row by row in table order."""
+        rows, bodies = len(matches), len(self._human)
+        self._m = np.zeros((rows, bodies))
+        self._n = np.zeros((rows, rows))
+        self._needs: IntArray = np.zeros((rows, bodies), dtype=np.intp)
+        self._constants = np.zeros((rows, 3))
+        self._frames: IntArray = np.full(rows, self._pelvis, dtype=np.intp)
+        self._humans: IntArray = np.array([self._at[m.human] for m in matches], dtype=np.intp)
+        self._offsets: Array = np.array([self._rest.offset(int(b)) for b in kinematics.body_ids([m.robot for m in matches])])
+        self._all_seen: npt.NDArray[np.bool_] = np.ones(rows, dtype=np.bool_)
+        self.chain_scales: dict[str, float] = {}
+        row_of = {m.human: i for i, m in enumerate(matches) if m.position != "none"}
+        for i, m in enumerate(matches):
+            self._needs[i, self._humans[i]] = 1
+            if m.position == "chain":
+                assert m.anchor is not None and m.frame is not None
+                self._chain_row(i, m, row_of[m.anchor], self._at[m.anchor], self._at[m.frame], arms)
+            else:
+                self._floor_row(i, m)
+
+    def _floor_row(self, i: int, m: Match) -> None:
+        """Rows placed by the floor map; also gives orientation-only rows a harmless position."""
+        self._n[i, i] = 1.0
+        if m.position == "root":
+            self._m[i, self._hips] = self.leg_scale / 2.0
+            self._needs[i, self._hips] = 1
+            self._constants[i] = self._hip_to_root
+        else:
+            self._m[i, self._humans[i]] = self.leg_scale
+        if m.position == "foot":
+            self._frames[i] = self._humans[i]
+            self._constants[i] = (0.0, 1.0, 0.0)  # the foot's left; `_widen` makes it the sideways shift
+
+    def _chain_row(self, i: int, m: Match, anchor_row: int, anchor: int, frame: int, arms: float) -> None:
+        robot = self._rest.pos[self.body_ids[i]] - self._rest.pos[self.body_ids[anchor_row]]
+        human = self._human[self._humans[i]] - self._human[anchor]
+        length = float(np.linalg.norm(human))
+        scale = float(np.linalg.norm(robot)) / length if length > 1e-6 else np.inf
+        if not MIN_RATIO <= scale <= MAX_RATIO:
+            raise ValueError(
+                f"'{m.anchor}' to '{m.human}' measures {length:.3g} m on the operator and "
+                f"{np.linalg.norm(robot):.3g} m on the robot; the ratio must lie between {MIN_RATIO} and {MAX_RATIO}"
+            )
+        self.chain_scales[m.robot] = scale
+        is_arm = self.matches[anchor_row].position == "chain"
+        scale *= arms if is_arm else 1.0
+        robot = robot * (arms if is_arm else 1.0)
+        self._m[i] = self._m[anchor_row]
+        self._n[i] = self._n[anchor_row]
+        self._needs[i] |= self._needs[anchor_row]
+        self._needs[i, frame] = 1
+        self._m[i, self._humans[i]] += scale
+        self._m[i, anchor] -= scale
+        self._n[i, i] += 1.0
+        self._frames[i] = frame
+        self._constants[i] = robot - scale * human
+
+    def _sole_points(self, kinematics: Kinematics) -> Array:
+        """Sole sites in the frames of the foot rows [m], (feet, 3, points a foot); empty where the robot has none."""
+        model, points = kinematics.model, []
+        ids = [model.site(name).id for name in kinematics.robot.sole_sites]
+        for row in self._foot_rows:
+            own = [model.site_pos[i] for i in ids if model.site_bodyid[i] == self.body_ids[row]]
+            if not own:
+                return np.zeros(0)
+            points.append(np.array(own).T)
+        return np.array(points)
+
+    def _keep_above_floor(self, pos: Array, quats: Array) -> None:
+        """Raise a foot's target where it would push a corner of the robot's sole, longer than a toe, into the floor."""
+        w, x, y, z = quats[self._foot_rows].T
+        up = np.stack((2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)), axis=1)
+        lowest = (up[:, None, :] @ self._soles)[:, 0, :].min(axis=1)
+        pos[self._foot_rows, 2] = np.maximum(pos[self._foot_rows, 2], -lowest)
+
+    def _widen(self, constants: Array) -> None:
+        """Make a unit left axis the sideways shift: horizontal, so that a foot that does not turn does not slide."""
+        left = constants[self._foot_rows]
+        left[:, 2] = 0.0
+        length = np.sqrt((left * left).sum(axis=1))
+        constants[self._foot_rows] = left * (self._foot_shift / np.maximum(length, MIN_HORIZONTAL))[:, None]

@@ -1,0 +1,140 @@
+"""The source process: driver -> frame checks -> retarget -> `Reference`. It blocks on nothing but the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from teleopd.drivers.human_pose import HumanPose
+from teleopd.drivers.source import Source, SourceError, SourceState
+from teleopd.robots.ipc.session import Session
+from teleopd.robots.model import Reference
+from teleopd.service.child import CpuMeter, Ending, refuse
+from teleopd.service.frame_checks import FrameChecks
+from teleopd.service.retarget.retargeter import Retargeter
+from teleopd.service.streams import FAMILIES, MAX_BODIES, Bus, HumanView, LoopStatus, ReferenceLog, SourceStatus
+
+STATUS_PERIOD_S = 0.1
+
+
+class SourceTick(NamedTuple):
+    """What one pose became."""
+
+    reference: Reference | None
+    retarget_us: float
+
+
+class SourceStage:
+    """Checks and retargeting in one call; the same code in the process, in lock step and in `teleop retarget`."""
+
+    def __init__(self, checks: FrameChecks, retargeter: Retargeter, source_id: int) -> None:
+        self._checks = checks
+        self._retargeter = retargeter
+        self._source_id = source_id
+        self._last: Reference | None = None
+        self.used = 0
+        self.rejected = 0
+
+    def on_pose(self, pose: HumanPose, now_ns: int) -> SourceTick:
+        """Turn one pose into a reference; a refused pose repeats the last one, marked invalid."""
+        verdict = self._checks.check(pose, now_ns)
+        if not verdict.accepted:
+            self.rejected += 1
+            return SourceTick(self._repeat(), 0.0)
+        if verdict.restarted:
+            self._retargeter.reset()
+        started = time.perf_counter_ns()
+        reference = self._retargeter.update(pose, verdict.t_content_ns)
+        retarget_us = (time.perf_counter_ns() - started) / 1e3
+        if reference is None:
+            self.rejected += 1
+            return SourceTick(self._repeat(), retarget_us)
+        self.used += 1
+        self._last = reference._replace(source_id=self._source_id)
+        return SourceTick(self._last, retarget_us)
+
+    def _repeat(self) -> Reference | None:
+        return None if self._last is None else self._last._replace(valid=False)
+
+
+def human_view(pose: HumanPose) -> HumanView:
+    """The pose as a fixed-size record for the console."""
+    count = min(len(pose.skeleton.body_names), MAX_BODIES)
+    pos, quat = np.zeros((MAX_BODIES, 3)), np.zeros((MAX_BODIES, 4))
+    valid = np.zeros(MAX_BODIES, dtype=np.bool_)
+    pos[:count], quat[:count], valid[:count] = pose.pos_w[:count], pose.quat_w[:count], pose.valid[:count]
+    return HumanView(pose.t_ns, pose.seq, FAMILIES.index(pose.skeleton.family), count, pos, quat, valid)
+
+
+def main(session: Session, robot: str, make_source: Callable[[], Source], solver: Literal["fast", "mink"] = "fast") -> None:
+    """Entry of the process. `make_source` is a picklable factory, so that only this process imports the driver."""
+    from teleopd.robots.catalog import load_robot
+
+    model = load_robot(robot)
+    source = make_source()
+    bus = Bus(session, model.n)
+    stage = SourceStage(
+        FrameChecks(source.skeleton), Retargeter(model, source.skeleton, solver=solver), source_id=time.monotonic_ns()
+    )
+    try:
+        asyncio.run(_run(source, stage, bus, Ending()))
+    except SourceError as error:
+        refuse(session, "source", str(error))
+
+
+async def _run(source: Source, stage: SourceStage, bus: Bus, ending: Ending) -> None:
+    await source.open()
+    publisher = asyncio.create_task(_publish_status(source, stage, bus, ending))
+    frames = asyncio.create_task(_frames(source, stage, bus))
+    try:
+        await asyncio.wait({publisher, frames}, return_when=asyncio.FIRST_COMPLETED)
+        if frames.done():
+            frames.result()
+            await publisher  # the file ended: keep telling the others so until the service ends
+    finally:
+        frames.cancel()
+        publisher.cancel()
+        await source.close()
+
+
+async def _frames(source: Source, stage: SourceStage, bus: Bus) -> None:
+    references, humans, log = bus.slot("reference"), bus.slot("human"), bus.ring("reference_log")
+    async for pose in source.poses():
+        tick = stage.on_pose(pose, time.monotonic_ns())
+        if tick.reference is None:
+            continue
+        published_ns = time.monotonic_ns()
+        references.write(tick.reference._replace(t_published_ns=published_ns))
+        humans.write(human_view(pose))
+        if tick.reference.valid:
+            log.push(ReferenceLog(tick.reference.seq, tick.reference.t_ns, tick.retarget_us, published_ns))
+
+
+async def _publish_status(source: Source, stage: SourceStage, bus: Bus, ending: Ending) -> None:
+    status, loop, cpu = bus.slot("source_status"), bus.slot("loop_source"), CpuMeter()
+    last_delivered, last_ns, rate_hz = 0, time.monotonic_ns(), 0.0
+    while not ending.now:
+        await asyncio.sleep(STATUS_PERIOD_S)
+        now_ns = time.monotonic_ns()
+        if now_ns - last_ns > 1_000_000_000:
+            rate_hz = (source.counters.received - last_delivered) * 1e9 / (now_ns - last_ns)
+            last_delivered, last_ns = source.counters.received, now_ns
+        status.write(_status(source, stage, rate_hz, now_ns))
+        loop.write(LoopStatus(now_ns, source.nominal_hz, stage.used, 0, 0.0, 0.0, 0.0, 0.0, 0.0, cpu.percent()))
+
+
+def _status(source: Source, stage: SourceStage, rate_hz: float, now_ns: int) -> SourceStatus:
+    counters = source.counters
+    text = np.zeros(240, dtype=np.uint8)
+    sentence = counters.last_rejection.encode()[:240]
+    text[: len(sentence)] = np.frombuffer(sentence, dtype=np.uint8)
+    rejected = sum(counters.rejected.values()) + counters.foreign + stage.rejected
+    dropped = counters.lost + counters.duplicated
+    return SourceStatus(
+        now_ns, int(source.state if source.state is not None else SourceState.CONNECTING), rate_hz,
+        counters.received, stage.used, dropped, rejected, counters.reordered, 0, text,
+    )  # fmt: skip

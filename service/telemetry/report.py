@@ -1,0 +1,324 @@
+"""The run report: what a run was, how punctual, how close, how safe. Keys are stable and versioned by `schema`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+
+from teleopd.robots.model import RobotModel
+from teleopd.safety.words import Cause, Mode, SafetyStatus
+from teleopd.service.streams import LOOPS, Bus, LoopStatus, SourceStatus
+from teleopd.service.telemetry.latency import Samples, StageLatencies, Summary
+from teleopd.service.telemetry.tracking import TrackingMeter
+
+SCHEMA = "teleopd.run_report/1"
+FRAMES = ("received", "used", "dropped", "rejected", "late")
+FALL_TILT_RAD = float(np.radians(60.0))
+"""A pelvis tilted further is a fall; the policies' own recovery stays below 45 degrees."""
+MAX_MODES = 10_000
+"""Mode changes kept; a run that flickers more is cut, not grown."""
+ON_ITS_FEET = frozenset({Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN})
+"""Modes in which the policy balances, so that going down is a fall."""
+WANTED_DAMPING = frozenset({-1, int(Cause.OPERATOR_STOP), int(Cause.OPERATOR_DAMP), int(Cause.SHUTDOWN)})
+"""Causes of DAMPED after which going down is what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What ran."""
+
+    robot: str
+    source: str
+    policy: str | None
+    config_sha256: str
+    gate_steps: tuple[str, ...] = ()
+    """Names of the gate's steps, in the order of `SafetyStatus.gate_counts`."""
+
+
+class _Change(NamedTuple):
+    t_ns: int
+    mode: int
+    cause: int
+
+
+class _Total:
+    """Adds up counters of a writer that starts again at zero when its process restarts."""
+
+    def __init__(self, size: int) -> None:
+        self._base = np.zeros(size, dtype=np.int64)
+        self._last = np.zeros(size, dtype=np.int64)
+
+    def update(self, counts: npt.NDArray[Any]) -> None:
+        counts = np.asarray(counts, dtype=np.int64)
+        if np.any(counts < self._last):
+            self._base += self._last
+        self._last = counts.copy()
+
+    def __getitem__(self, index: int) -> int:
+        return int(self._base[index] + self._last[index])
+
+
+class RunCollector:
+    """Accumulates a run in bounded memory. Owned by one thread of the service's parent."""
+
+    def __init__(self, model: RobotModel, identity: RunIdentity, start_ns: int) -> None:
+        self._identity = identity
+        self._start_ns = start_ns
+        self.latencies = StageLatencies()
+        self._tracking = TrackingMeter(model)
+        self._changes: list[_Change] = []
+        self._frames = _Total(len(FRAMES))
+        self._source_hz = Samples()
+        self._causes = _Total(32)
+        self._gate = _Total(8)
+        self._loops: dict[str, tuple[LoopStatus, LoopStatus]] = {}
+        self._tilted: list[_Change] = []
+        self._fell_at_ns: int | None = None
+        self._seen: dict[str, int] = {}
+        self.lost_rows = 0
+        """Log rows lost because the rings were not drained in time; the figures are of the others."""
+
+    def collect(self, bus: Bus) -> dict[str, npt.NDArray[Any]]:
+        """Drain every log ring and read every status slot; returns the drained rows by ring."""
+        drained = {name: bus.ring(name).drain() for name in ("mode_log", "reference_log", "tick_log", "command_log")}
+        self.lost_rows = sum(bus.ring(name).dropped for name in drained)
+        self.add_modes(drained["mode_log"])
+        self.add_references(drained["reference_log"])
+        self.add_ticks(drained["tick_log"])
+        self.add_commands(drained["command_log"])
+        source, safety = bus.slot("source_status").read(), bus.slot("safety_status").read()
+        if source is not None:
+            self.note_source(source)
+        if safety is not None:
+            self.note_safety(safety)
+        for name in LOOPS:
+            loop = bus.slot(f"loop_{name}").read()
+            if loop is not None:
+                self.note_loop(name, loop)
+        return drained
+
+    def add_references(self, rows: npt.NDArray[Any]) -> None:
+        """Rows of `ReferenceLog`."""
+        self.latencies.add_references(rows)
+
+    def add_commands(self, rows: npt.NDArray[Any]) -> None:
+        """Rows of `CommandLog`."""
+        self.latencies.add_commands(rows)
+
+    def add_modes(self, rows: npt.NDArray[Any]) -> None:
+        """Rows of `ModeLog`; a row that only adds a cause is counted by `note_safety` instead."""
+        for row in rows:
+            change = _Change(int(row["t_ns"]), int(row["mode"]), int(row["cause"]))
+            if len(self._changes) < MAX_MODES and (not self._changes or self._changes[-1].mode != change.mode):
+                self._changes.append(change)
+
+    def add_ticks(self, rows: npt.NDArray[Any]) -> None:
+        """Rows of `TickLog`."""
+        if len(rows) == 0:
+            return
+        self.latencies.add_ticks(rows)
+        self._tracking.add_ticks(rows)
+        quat = rows["quat_w"]
+        up = 1.0 - 2.0 * (quat[:, 1] ** 2 + quat[:, 2] ** 2)
+        fallen = (up < np.cos(FALL_TILT_RAD)) & (rows["mode"] >= Mode.ARMED)
+        for mode in np.unique(rows["mode"][fallen]):
+            if not any(tilted.mode == mode for tilted in self._tilted):
+                first = rows[np.flatnonzero(fallen & (rows["mode"] == mode))[0]]
+                self._tilted.append(_Change(int(first["t_ns"]), int(mode), -1))
+
+    def note_source(self, status: SourceStatus) -> None:
+        """Newest `SourceStatus`."""
+        self._frames.update(np.array([getattr(status, name) for name in FRAMES]))
+        if self._is_new("source", status.t_ns) and status.rate_hz > 0.0 and status.state == 1:
+            self._source_hz.add(np.array([status.rate_hz]))
+
+    def note_safety(self, status: SafetyStatus) -> None:
+        """Newest `SafetyStatus`."""
+        self._causes.update(status.cause_counts)
+        self._gate.update(status.gate_counts)
+
+    def note_loop(self, name: str, status: LoopStatus) -> None:
+        """Newest `LoopStatus` of a loop."""
+        first, newest = self._loops.get(name, (status, status))
+        if status.ticks < newest.ticks:
+            first = status  # the process restarted
+        self._loops[name] = (first, status)
+
+    def note_fall(self, fell_at_ns: int) -> None:
+        """The robot's own ground truth says it lies on the floor; the first time it was meant to stand counts."""
+        if self._fell_at_ns is None:
+            change = self._change_at(fell_at_ns)
+            if change is None or self._meant_to_stand(fell_at_ns, change.mode):
+                self._fell_at_ns = fell_at_ns
+
+    def _is_new(self, name: str, t_ns: int) -> bool:
+        new = self._seen.get(name) != t_ns
+        self._seen[name] = t_ns
+        return new
+
+    def fell_at_ns(self) -> int | None:
+        """First fall while the robot was meant to stand; None when there was none."""
+        times = [t_ns for t_ns, mode, _ in self._tilted if self._meant_to_stand(t_ns, mode)]
+        if self._fell_at_ns is not None:
+            times.append(self._fell_at_ns)
+        return min(times, default=None)
+
+    def _change_at(self, t_ns: int) -> _Change | None:
+        earlier = [change for change in self._changes if change.t_ns <= t_ns]
+        return earlier[-1] if earlier else None
+
+    def _meant_to_stand(self, t_ns: int, mode: int) -> bool:
+        if mode == Mode.DAMPED:
+            change = self._change_at(t_ns)
+            return change is None or change.cause not in WANTED_DAMPING
+        return mode in ON_ITS_FEET
+
+    def report(self, now_ns: int, recording: str | None = None) -> dict[str, Any]:
+        """The run report as plain values; times in seconds since the start of the run."""
+        identity, tracking, fell = self._identity, self._tracking.result(), self.fell_at_ns()
+        source_hz = self._source_hz.summary().p50
+        return {
+            "schema": SCHEMA,
+            "robot": identity.robot,
+            "source": identity.source,
+            "policy": identity.policy,
+            "config_sha256": identity.config_sha256,
+            "duration_s": round((now_ns - self._start_ns) / 1e9, 3),
+            "upright": fell is None,
+            "fell_at_s": None if fell is None else self._seconds(fell),
+            "frames": {name: self._frames[i] for i, name in enumerate(FRAMES)},
+            "source_hz": 0.0 if source_hz is None else round(source_hz, 2),
+            "latency_ms": {stage: _latency(summary) for stage, summary in self.latencies.summaries().items()},
+            "tracking": {
+                "joint_rmse_rad": _rounded(tracking.joint_rmse_rad, 5),
+                "key_body_error_mm": {
+                    "median": _rounded(tracking.key_body_median_mm, 2),
+                    "p95": _rounded(tracking.key_body_p95_mm, 2),
+                },
+                "root_drift_m": _rounded(tracking.root_drift_m, 4),
+                "yaw_drift_deg": _rounded(tracking.yaw_drift_deg, 3),
+            },
+            "modes": [[self._seconds(c.t_ns), Mode(c.mode).name, cause_name(c.cause)] for c in self._changes],
+            "interventions": self._interventions(),
+            "loop": {name: _loop(*statuses) for name, statuses in self._loops.items()},
+            "recording": recording,
+        }
+
+    def _seconds(self, t_ns: int) -> float:
+        return round((t_ns - self._start_ns) / 1e9, 3)
+
+    def _interventions(self) -> dict[str, int]:
+        """Causes and gate steps that occurred; a gate step counts ticks."""
+        counts = {cause.name: self._causes[cause] for cause in Cause}
+        for i in range(8):
+            names = self._identity.gate_steps
+            counts[f"GATE_{names[i].upper()}" if i < len(names) else f"GATE_STEP_{i}"] = self._gate[i]
+        return {name: count for name, count in counts.items() if count}
+
+
+def cause_name(cause: int) -> str | None:
+    """Name of a cause; None for an operator's act or normal progress (-1)."""
+    return None if cause < 0 else Cause(cause).name
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _latency(summary: Summary) -> dict[str, float | int | None]:
+    found: dict[str, float | int | None] = {
+        name: _rounded(getattr(summary, name), 4) for name in ("p50", "p90", "p99", "max")
+    }
+    return {**found, "n": summary.n}
+
+
+def _loop(first: LoopStatus, newest: LoopStatus) -> dict[str, Any]:
+    elapsed_s = (newest.t_ns - first.t_ns) / 1e9
+    rate_hz = (newest.ticks - first.ticks) / elapsed_s if elapsed_s >= 1.0 else newest.rate_hz
+    return {
+        "rate_hz": round(rate_hz, 2),
+        "late_us": {
+            "p50": round(newest.late_p50_us, 1), "p99": round(newest.late_p99_us, 1),
+            "max": round(newest.late_max_us, 1),
+        },
+        "missed": newest.missed,
+        "cpu_percent": round(newest.cpu_percent, 1),
+    }  # fmt: skip
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the report as JSON, atomically: a reader sees the old file or the whole new one.
+
+    Raises:
+        OSError: the folder does not exist or cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def print_report(console: Console, report: Mapping[str, Any]) -> None:
+    """Print the report as tables."""
+    console.print(Group(_overview(report), _latency_table(report), _loop_table(report)))
+
+
+def _overview(report: Mapping[str, Any]) -> Table:
+    table = Table(title=f"run of {report['robot']} from {report['source']}", box=box.ROUNDED, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    frames, tracking = report["frames"], report["tracking"]
+    key = tracking["key_body_error_mm"]
+    upright = "[green]upright[/]" if report["upright"] else f"[bold red]fell at {report['fell_at_s']} s[/]"
+    table.add_row("robot", upright)
+    table.add_row("policy", str(report["policy"] or "none"))
+    table.add_row("duration", f"{report['duration_s']:.1f} s")
+    table.add_row("frames", ", ".join(f"{count} {name}" for name, count in frames.items()))
+    table.add_row("source rate", f"{report['source_hz']:.1f} Hz")
+    table.add_row("key-body error", f"median {_shown(key['median'], 'mm')}, p95 {_shown(key['p95'], 'mm')}")
+    table.add_row("joint error", f"{_shown(tracking['joint_rmse_rad'], 'rad', 3)} RMS")
+    table.add_row(
+        "drift", f"{_shown(tracking['root_drift_m'], 'm', 2)}, heading {_shown(tracking['yaw_drift_deg'], 'deg')}"
+    )
+    modes = [f"{t:8.2f} s  {mode}{f' ({why})' if why else ''}" for t, mode, why in report["modes"]]
+    table.add_row("modes", "\n".join(modes) or "none")
+    counts = report["interventions"]
+    table.add_row("interventions", "\n".join(f"{name} {count}" for name, count in counts.items()) or "none")
+    table.add_row("recording", str(report["recording"] or "none"))
+    return table
+
+
+def _latency_table(report: Mapping[str, Any]) -> Table:
+    table = Table(title="latency [ms]", box=box.ROUNDED)
+    for name in ("stage", "p50", "p90", "p99", "max", "n"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for stage, row in report["latency_ms"].items():
+        table.add_row(stage, *(_shown(row[name], "", 2) for name in ("p50", "p90", "p99", "max")), str(row["n"]))
+    return table
+
+
+def _loop_table(report: Mapping[str, Any]) -> Table:
+    table = Table(title="loops", box=box.ROUNDED)
+    for name in ("loop", "rate [Hz]", "late p50 [us]", "p99", "max", "missed", "CPU [%]"):
+        table.add_column(name, justify="left" if name == "loop" else "right")
+    for name, row in report["loop"].items():
+        late = (f"{row['late_us'][key]:.0f}" for key in ("p50", "p99", "max"))
+        cpu = f"{row['cpu_percent']:.1f}" if "cpu_percent" in row else "-"
+        table.add_row(name, f"{row['rate_hz']:.1f}", *late, str(row["missed"]), cpu)
+    return table
+
+
+def _shown(value: float | None, unit: str, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f} {unit}".strip()

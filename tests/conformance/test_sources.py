@@ -1,0 +1,209 @@
+"""What every registered source must do, its device emulated over the real wire on loopback.
+
+A source whose emulator is registered under the same name is tested without a line here; others add a rig.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from teleopd.drivers.human_pose import HumanPose
+from teleopd.drivers.motion_file.clip import MotionClip
+from teleopd.drivers.motion_file.library import load_motion
+from teleopd.drivers.source import Source, SourceCounters, SourceState, SourceUnavailable
+from teleopd.launch import registry
+
+MOTION = "wave"
+SECONDS = 1.2
+"""Of the motion, so that one pass is short."""
+PATIENCE_S = 20.0
+
+
+class Rig(NamedTuple):
+    """A source and what feeds it once it is open."""
+
+    source: Source
+    clip: MotionClip
+    """What is sent; a pose's `seq` is its frame."""
+    device: Callable[[], Awaitable[None]]
+
+
+def emulated(name: str) -> Rig:
+    """Source and emulator of that name, on loopback and a free port."""
+    source, emulator = registry.load("source", name)(host="127.0.0.1", port=0), registry.load("emulator", name)
+    whole = load_motion(MOTION)
+    frames = round(SECONDS * whole.fps)
+    clip = replace(whole, pos_w=whole.pos_w[:frames], quat_w=whole.quat_w[:frames])
+
+    async def device() -> None:
+        await emulator(clip, emulator.options(host="127.0.0.1", port=source.port)).run()
+
+    return Rig(source, clip, device)
+
+
+def motion_file(_name: str) -> Rig:
+    async def device() -> None:
+        return None
+
+    source = registry.load("source", "motion_file")(MOTION)
+    return Rig(source, source.clip, device)
+
+
+RIGS: dict[str, Callable[[str], Rig]] = {"motion_file": motion_file}
+NAMES = registry.names("source")
+EMULATED = registry.names("emulator")
+
+
+@pytest.fixture(params=NAMES)
+def rig(request: pytest.FixtureRequest) -> Rig:
+    return make(request.param)
+
+
+def make(name: str) -> Rig:
+    if name not in RIGS and name not in EMULATED:
+        pytest.fail(f"source '{name}' has neither an emulator of that name nor a rig in {__file__}")
+    return RIGS.get(name, emulated)(name)
+
+
+def play(rig: Rig, act: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Open, let the device send, and run `act` on the iterator of poses; closes whatever happens."""
+
+    async def run() -> Any:
+        await rig.source.open()
+        sending = asyncio.create_task(rig.device())
+        try:
+            return await asyncio.wait_for(act(rig.source.poses()), PATIENCE_S)
+        finally:
+            sending.cancel()
+            await rig.source.close()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+async def take(poses: Any, count: int) -> list[HumanPose]:
+    return [await anext(poses) for _ in range(count)]
+
+
+def test_every_source_is_covered():
+    assert set(NAMES) <= set(RIGS) | set(EMULATED)
+    assert set(EMULATED) <= set(NAMES), "an emulator without a source"
+
+
+def test_before_it_is_open(rig):
+    source = rig.source
+    assert source.name and source.nominal_hz > 0.0
+    assert source.skeleton.family and len(set(source.skeleton.body_names)) == len(source.skeleton.body_names) > 0
+    assert source.counters == SourceCounters()
+    assert source.state is SourceState.CLOSED
+
+
+def test_states_from_open_to_close(rig):
+    async def run() -> list[SourceState]:
+        await rig.source.open()
+        states = [rig.source.state]
+        await rig.source.close()
+        await rig.source.close()
+        return [*states, rig.source.state]
+
+    assert asyncio.run(run()) == [SourceState.CONNECTING, SourceState.CLOSED]
+
+
+def test_poses_are_what_the_contract_says(rig):
+    n = len(rig.source.skeleton.body_names)
+    poses = play(rig, lambda stream: take(stream, 12))
+    for pose in poses:
+        assert pose.skeleton == rig.source.skeleton
+        assert pose.pos_w.shape == (n, 3) and pose.quat_w.shape == (n, 4) and pose.valid.shape == (n,)
+        assert pose.pos_w.dtype == pose.quat_w.dtype == np.float64 and pose.valid.dtype == np.bool_
+        assert np.isfinite(pose.pos_w).all()
+        np.testing.assert_allclose(np.linalg.norm(pose.quat_w, axis=1), 1.0, atol=1e-12)
+        assert pose.t_source_ns <= pose.t_ns
+        assert isinstance(pose.buttons, frozenset)
+    for before, after in zip(poses, poses[1:], strict=False):
+        assert after.seq > before.seq and after.t_ns > before.t_ns and after.resets == before.resets
+        assert (np.sum(before.quat_w * after.quat_w, axis=1) > 0.0).all(), "a quaternion changed its sign"
+    assert rig.source.counters.delivered == 12 <= rig.source.counters.received
+    assert rig.source.counters.rejected == {}
+
+
+def test_poses_carry_the_motion(rig):
+    for pose in play(rig, lambda stream: take(stream, 12)):
+        np.testing.assert_allclose(pose.pos_w, rig.clip.pos_w[pose.seq], atol=1e-6)
+        turn = np.abs(np.sum(pose.quat_w * rig.clip.quat_w[pose.seq], axis=1))
+        np.testing.assert_allclose(turn, 1.0, atol=1e-6)
+
+
+def test_a_slow_consumer_gets_the_newest_and_no_queue(rig):
+    """After a nap of 0.3 s the frames in between are gone, and the ones after come one by one."""
+
+    async def act(stream: Any) -> list[HumanPose]:
+        first = await take(stream, 2)
+        await asyncio.sleep(0.3)
+        return first + await take(stream, 2)
+
+    poses = play(rig, act)
+    frames_slept = 0.3 * rig.clip.fps
+    assert poses[2].seq - poses[1].seq >= frames_slept / 2
+    assert poses[3].seq > poses[2].seq
+    assert rig.source.counters.delivered == 4
+
+
+def test_it_streams_and_then_says_that_it_no_longer_does(rig):
+    async def act(stream: Any) -> tuple[SourceState, SourceState]:
+        await take(stream, 2)
+        streaming = rig.source.state
+        await asyncio.wait_for(_until_quiet(rig.source, stream), PATIENCE_S)
+        return streaming, rig.source.state
+
+    if rig.clip.duration_s > 2 * SECONDS:
+        pytest.skip("plays a whole motion; its end is tested with its driver")
+    streaming, after = play(rig, act)
+    assert streaming is SourceState.STREAMING
+    assert after in (SourceState.STALE, SourceState.CLOSED)
+
+
+async def _until_quiet(source: Source, stream: Any) -> None:
+    async def drain() -> None:
+        async for _ in stream:
+            pass
+
+    draining = asyncio.create_task(drain())
+    while source.state is SourceState.STREAMING or not source.counters.delivered:
+        await asyncio.sleep(0.01)
+    draining.cancel()
+
+
+def test_close_ends_the_stream(rig):
+    async def act(stream: Any) -> int:
+        seen = 0
+        async for _ in stream:
+            seen += 1
+            if seen == 3:
+                await rig.source.close()
+        return seen
+
+    assert play(rig, act) == 3
+    assert rig.source.state is SourceState.CLOSED
+
+
+@pytest.mark.parametrize("name", EMULATED)
+def test_a_taken_port_is_refused_in_one_sentence(name):
+    async def run() -> tuple[int, str]:
+        first = registry.load("source", name)(host="127.0.0.1", port=0)
+        await first.open()
+        try:
+            with pytest.raises(SourceUnavailable) as error:
+                await registry.load("source", name)(host="127.0.0.1", port=first.port).open()
+        finally:
+            await first.close()
+        return first.port, str(error.value)
+
+    port, sentence = asyncio.run(run())
+    assert str(port) in sentence and "in use" in sentence and "\n" not in sentence

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from teleopd.robots.ipc.session import SessionOwner
+from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.safety.words import Cause, Mode, SafetyStatus
+from teleopd.service.streams import (
+    MODE_LOG_FIELDS,
+    Bus,
+    LoopStatus,
+    ModeLog,
+    ReferenceLog,
+    SourceStatus,
+    TickLog,
+    tick_log_fields,
+)
+from teleopd.service.telemetry.report import RunCollector, RunIdentity, print_report, write_report
+
+S = 1_000_000_000
+KEYS = {
+    "schema", "robot", "source", "policy", "config_sha256", "duration_s", "upright", "fell_at_s", "frames", "source_hz",
+    "latency_ms", "tracking", "modes", "interventions", "loop", "recording",
+}  # fmt: skip
+START = 1000 * S
+STEPS = ("not_finite", "blend", "box")
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    identity = RunIdentity("unitree_g1", "xsens", "twist2", "ab" * 32, STEPS)
+    return lambda: RunCollector(MODEL, identity, START)
+
+
+def modes(*changes):
+    return np.array([(START + round(t * S), mode, cause) for t, mode, cause in changes], dtype=np.dtype(MODE_LOG_FIELDS))
+
+
+def tick_rows(times_s, mode, tilt=0.0):
+    rows = np.zeros(len(times_s), dtype=np.dtype(tick_log_fields(MODEL.n)))
+    rows["t_ns"] = [START + round(t * S) for t in times_s]
+    rows["mode"] = mode
+    rows["quat_w"] = [math.cos(tilt / 2), math.sin(tilt / 2), 0, 0]
+    rows["reference_root_quat_w"] = [1, 0, 0, 0]
+    return rows
+
+
+def source(t_ns, rate_hz=120.0, **counts):
+    found = dict(received=0, used=0, dropped=0, rejected=0, late=0) | counts
+    return SourceStatus(t_ns, 1, rate_hz, **found, last_pose_ns=t_ns, last_rejection=np.zeros(240, np.uint8))
+
+
+def safety(causes=(), gate=()):
+    cause_counts, gate_counts = np.zeros(32, np.uint32), np.zeros(8, np.uint32)
+    for cause, count in causes:
+        cause_counts[cause] = count
+    for step, count in gate:
+        gate_counts[step] = count
+    n = MODEL.n
+    return SafetyStatus(
+        0, 0, 5, 0, -1, 0, 0, cause_counts, gate_counts, np.zeros(n, np.uint32), False, False, -1, 0, np.zeros(n), 0
+    )
+
+
+def loop(t_s, ticks):
+    return LoopStatus(START + round(t_s * S), 50.0, ticks, 3, 60.0, 900.0, 4000.0, 0.0, 0.0, 8.25)
+
+
+def test_keys_are_exactly_those_of_the_schema_even_of_an_empty_run(fresh):
+    report = fresh().report(START + 2 * S)
+    assert set(report) == KEYS
+    assert report["schema"] == "teleopd.run_report/1"
+    assert report["duration_s"] == 2.0 and report["upright"] is True and report["fell_at_s"] is None
+    assert set(report["frames"]) == {"received", "used", "dropped", "rejected", "late"}
+    assert set(report["latency_ms"]) == {
+        "receipt_to_reference", "receipt_to_target", "receipt_to_command", "policy", "retarget",
+    }  # fmt: skip
+    assert all(set(row) == {"p50", "p90", "p99", "max", "n"} for row in report["latency_ms"].values())
+    assert report["tracking"] == {
+        "joint_rmse_rad": None, "key_body_error_mm": {"median": None, "p95": None},
+        "root_drift_m": None, "yaw_drift_deg": None,
+    }  # fmt: skip
+
+
+def test_modes_are_changes_with_time_and_cause(fresh):
+    collector = fresh()
+    collector.add_modes(modes((0.5, Mode.IDLE, -1), (3, Mode.ACTIVE, -1), (7, Mode.ACTIVE, Cause.TARGETS_LATE)))
+    collector.add_modes(modes((8.25, Mode.HOLD, Cause.SOURCE_STALE)))
+    assert collector.report(START + 9 * S)["modes"] == [
+        [0.5, "IDLE", None], [3.0, "ACTIVE", None], [8.25, "HOLD", "SOURCE_STALE"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tilt_deg", "mode", "cause", "fell"),
+    [
+        (59.0, Mode.ACTIVE, -1, False),
+        (61.0, Mode.ACTIVE, -1, True),
+        (61.0, Mode.READY, -1, False),  # carried
+        (61.0, Mode.DAMPED, Cause.TILT_ABSOLUTE, True),
+        (61.0, Mode.DAMPED, Cause.OPERATOR_DAMP, False),
+        (61.0, Mode.DAMPED, Cause.SHUTDOWN, False),
+    ],
+)
+def test_a_fall_is_a_tilt_beyond_60_degrees_while_meant_to_stand(fresh, tilt_deg, mode, cause, fell):
+    collector = fresh()
+    collector.add_modes(modes((1, mode, cause)))
+    collector.add_ticks(tick_rows([1.5], mode))
+    collector.add_ticks(tick_rows([2.0, 2.02], mode, math.radians(tilt_deg)))
+    report = collector.report(START + 3 * S)
+    assert report["upright"] is not fell
+    assert report["fell_at_s"] == (2.0 if fell else None)
+
+
+def test_a_fall_before_the_wanted_damping_is_not_hidden_by_it(fresh):
+    collector = fresh()
+    collector.add_modes(modes((1, Mode.ACTIVE, -1), (4, Mode.DAMPED, Cause.SHUTDOWN)))
+    collector.add_ticks(tick_rows([5.0], Mode.DAMPED, 1.5))
+    assert collector.report(START + 6 * S)["upright"] is True
+    collector.add_ticks(tick_rows([3.0], Mode.ACTIVE, 1.5))
+    assert collector.report(START + 6 * S)["fell_at_s"] == 3.0
+
+
+def test_ground_truth_counts_from_the_first_time_the_robot_was_meant_to_stand(fresh):
+    collector = fresh()
+    collector.add_modes(modes((0, Mode.READY, -1)))
+    collector.note_fall(START + 1 * S)
+    assert collector.report(START + 2 * S)["upright"] is True
+    collector.add_modes(modes((2, Mode.ACTIVE, -1)))
+    collector.note_fall(START + 4 * S)
+    collector.note_fall(START + 5 * S)
+    assert collector.report(START + 6 * S)["fell_at_s"] == 4.0
+
+
+def test_interventions_name_causes_and_gate_steps_and_survive_a_restart(fresh):
+    collector = fresh()
+    collector.note_safety(safety([(Cause.SOURCE_STALE, 2)], [(2, 10), (7, 1)]))
+    collector.note_safety(safety([(Cause.SOURCE_STALE, 3)], [(2, 12), (7, 1)]))
+    collector.note_safety(safety([(Cause.RESTARTED, 1)], [(2, 1)]))  # counts begin anew
+    assert collector.report(START)["interventions"] == {
+        "SOURCE_STALE": 3, "RESTARTED": 1, "GATE_BOX": 13, "GATE_STEP_7": 1,
+    }  # fmt: skip
+
+
+def test_frames_survive_a_restart_and_the_rate_is_the_median(fresh):
+    collector = fresh()
+    for i, rate in enumerate((0.0, 118.0, 120.0, 121.0)):
+        collector.note_source(source(START + i, rate, received=100 * i, used=99 * i, late=i))
+    collector.note_source(source(START + 3, 121.0, received=300, used=297, late=3))  # the same status again
+    collector.note_source(source(START + 9, 120.0, received=5, used=5))
+    report = collector.report(START)
+    assert report["frames"] == {"received": 305, "used": 302, "dropped": 0, "rejected": 0, "late": 3}
+    assert report["source_hz"] == 120.0
+
+
+def test_loop_rate_is_measured_between_first_and_newest_status(fresh):
+    collector = fresh()
+    collector.note_loop("control", loop(1.0, 10))
+    collector.note_loop("control", loop(11.0, 505))
+    assert collector.report(START)["loop"] == {"control": {
+        "rate_hz": 49.5, "late_us": {"p50": 60.0, "p99": 900.0, "max": 4000.0}, "missed": 3, "cpu_percent": 8.2,
+    }}  # fmt: skip
+
+
+def test_collect_drains_a_session(tmp_path: Path, monkeypatch, fresh):
+    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path))
+    owner = SessionOwner("unitree_g1")
+    try:
+        bus = Bus(owner.session, MODEL.n, create=True)
+        q, up = MODEL.q_stand, np.array([1.0, 0, 0, 0])
+        bus.ring("mode_log").push(ModeLog(START + S, Mode.ACTIVE, -1))
+        bus.ring("reference_log").push(ReferenceLog(1, START, 450.0, START + 1_000_000))
+        bus.ring("tick_log").push(TickLog(
+            START + 2 * S, Mode.ACTIVE, 1, 1, START, START + 12_000_000, 1200.0, np.zeros(3), up, q, q + 0.01, up,
+            True, np.zeros(3),
+        ))  # fmt: skip
+        bus.slot("source_status").write(source(START, received=7))
+        collector = fresh()
+        drained = collector.collect(bus)
+        assert len(drained["tick_log"]) == 1 and len(collector.collect(bus)["tick_log"]) == 0
+        report = collector.report(START + 3 * S, recording="run.mcap")
+    finally:
+        owner.close()
+    assert report["frames"]["received"] == 7
+    assert report["latency_ms"]["receipt_to_target"]["p99"] == 12.0
+    assert report["latency_ms"]["retarget"]["p50"] == pytest.approx(0.45)
+    assert report["tracking"]["joint_rmse_rad"] == 0.01
+    assert report["tracking"]["key_body_error_mm"]["median"] > 0.1
+    assert report["recording"] == "run.mcap"
+
+
+def test_written_as_json_and_nothing_else_is_left(tmp_path: Path, fresh):
+    path = tmp_path / "r.json"
+    path.write_text("old")
+    report = fresh().report(START)
+    write_report(path, report)
+    assert json.loads(path.read_text()) == report
+    assert [child.name for child in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_report_that_is_not_json_leaves_the_old_file(tmp_path: Path, fresh):
+    path = tmp_path / "r.json"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_report(path, {**fresh().report(START), "duration_s": math.nan})
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_printed_table_says_what_matters(fresh):
+    collector = fresh()
+    collector.add_modes(modes((1, Mode.ACTIVE, -1)))
+    collector.add_ticks(tick_rows([2.5], Mode.ACTIVE, 1.5))
+    collector.note_safety(safety([(Cause.TILT_ABSOLUTE, 1)]))
+    collector.note_loop("robot_io", loop(1.0, 10))
+    console = Console(record=True, width=120, file=open("/dev/null", "w"))
+    print_report(console, collector.report(START + 3 * S))
+    text = console.export_text()
+    for expected in ("fell at 2.5 s", "1.00 s  ACTIVE", "TILT_ABSOLUTE 1", "robot_io", "receipt_to_command", "twist2"):
+        assert expected in text
