@@ -14,6 +14,9 @@ SILENCE_NS = 500_000_000
 """After so long without a new sample, an older one is a restart at once: no network holds a packet so long."""
 CLOCK_BACK_MS = 200
 """Device time going back so far on a newer sample is a restart."""
+CLOCKS_APART_MS = 1000
+"""A newer sample whose device time advanced so much more or less than the receiver's belongs to another recording,
+or to one that was paused."""
 _MASK = (1 << WINDOW) - 1
 
 
@@ -51,7 +54,7 @@ class SampleOrder:
             return self._use(counter, device_ms, now_ns, Order.NEXT)
         ahead = (counter - self.newest + (1 << 31)) % (1 << 32) - (1 << 31)
         if ahead > 0:
-            if ahead > GAP or device_ms < self._device_ms - CLOCK_BACK_MS:
+            if ahead > GAP or self._clock_jumped(device_ms, now_ns):
                 return self._use(counter, device_ms, now_ns, Order.RESTART)
             self.lost += ahead - 1
             self._span += ahead
@@ -62,6 +65,10 @@ class SampleOrder:
         if ahead <= -WINDOW or now_ns - self._newest_ns > SILENCE_NS or self._is_restart_run(ahead):
             return self._use(counter, device_ms, now_ns, Order.RESTART)
         return self._late(-ahead)
+
+    def _clock_jumped(self, device_ms: int, now_ns: int) -> bool:
+        passed_ms = device_ms - self._device_ms
+        return passed_ms < -CLOCK_BACK_MS or abs(passed_ms - (now_ns - self._newest_ns) / 1e6) > CLOCKS_APART_MS
 
     def _is_restart_run(self, ahead: int) -> bool:
         """Late samples come one at a time between new ones; a restarted counter climbs without any."""

@@ -18,8 +18,8 @@ from teleopd.service.retarget.tables import TableError
 
 USER_ERRORS: tuple[type[Exception], ...] = (
     ConfigError, UnknownName, SourceError, RobotLinkError, SessionBusy, SessionMissing, SegmentMissing,
-    SchemaMismatch, UnknownJoint, WrongHardware, UnknownPerturbation, LimitError, RenderUnavailable, PortTaken, PolicyError,
-    CalibrationError, TableError,
+    SchemaMismatch, UnknownJoint, WrongHardware, UnknownPerturbation, LimitError, RenderUnavailable, PortTaken,
+    PolicyError, CalibrationError, TableError,
 )  # fmt: skip
 
 

@@ -121,7 +121,8 @@ class ServiceRun:
                 physics_hz=int(config.physics_hz), perturbation=perturbation(config.perturbation), seed=config.seed,
                 odometry=True,
             )  # fmt: skip
-            processes.start("virtual-robot", session=session, robot=registry.reference("robot", config.robot), options=options)
+            described = registry.reference("robot", config.robot)
+            processes.start("virtual-robot", session=session, robot=described, options=options)
         self._writer = OperatorWriter(self._bus.slot("operator_serve"), session.token)
         self._script = OperatorScript(
             auto_engage=config.auto_engage, virtual=virtual, countdown_s=COUNTDOWN_S.get(config.link, COUNTDOWN_REAL_S)

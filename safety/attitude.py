@@ -1,4 +1,4 @@
-"""The few rotations the reference guard needs. Quaternions wxyz, rotation vectors and angles in radians, world frame."""
+"""The few rotations the reference guard needs: quaternions wxyz, rotation vectors and angles in rad, world frame."""
 
 from __future__ import annotations
 

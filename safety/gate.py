@@ -180,8 +180,9 @@ class Gate:
         nearest = np.clip(q[bad], measured + (damping[bad] - tau) / stiff, measured + (damping[bad] + tau) / stiff)
         q[bad] = np.clip(nearest, low[bad], high[bad])
         over = np.abs(kp[bad] * (q[bad] - measured) - damping[bad])
-        scale = np.minimum(1.0, tau / np.maximum(over, tau * 1e-3))
-        if (scale < 1.0 - 1e-8).any():
+        scale = tau / np.maximum(over, tau)
+        scale[scale > 1.0 - 1e-12] = 1.0  # rounding of a position that lies on the interval's end
+        if (scale < 1.0).any():
             self.step_counts[GAIN_SCALE] += 1
         kp[bad] *= scale
         kd[bad] *= scale

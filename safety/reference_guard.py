@@ -1,4 +1,4 @@
-"""What the policy is asked to track: the operator's motion aligned, blended, bounded; held, and brought back to standing.
+"""What the policy is asked to track: the operator's motion aligned, blended, bounded; held; brought back to standing.
 
 Runs at the policy's rate. A biped that stops balancing falls, so losing the operator never stops the policy: the
 reference is held with zero velocities (measured: 25 of 25 dropouts stay up, drift 0.1 m) and then blended to the stand
@@ -18,7 +18,6 @@ from teleopd.safety.stalls import FUTURE_NS, NEVER_NS
 from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import Mode
 
-FOLLOWED = (Mode.ACTIVE,)
 ANCHORED = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 """Modes in which the stand reference stays where the robot stood when it was armed."""
 LONGEST_DT_S = 0.1
@@ -115,7 +114,9 @@ class ReferenceGuard:
 
     def _change_phase(self, operator: Reference | None, mode: Mode, now_ns: int, state: LowState | None) -> None:
         fresh = operator is not None and self._fresh(operator)
-        if mode in FOLLOWED and fresh:
+        if mode in ANCHORED and self._mode not in ANCHORED:
+            self._stand_at(state)
+        if mode is Mode.ACTIVE and fresh:
             assert operator is not None
             key = (operator.source_id, operator.resets)
             if self._phase is not Phase.FOLLOW or key != self._followed:
@@ -126,8 +127,6 @@ class ReferenceGuard:
         elif mode in (Mode.ARMED, Mode.RETURN):
             if self._phase in (Phase.FOLLOW, Phase.HELD):
                 self._begin_blend(Phase.RETURNING, self._bounds.return_s, now_ns)
-            elif self._phase is Phase.STAND and mode is Mode.ARMED and self._mode not in ANCHORED:
-                self._stand_at(state)
         else:
             self._phase = Phase.STAND
             self._stand_at(state)

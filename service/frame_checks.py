@@ -39,7 +39,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
     "turn_rad": Threshold(math.radians(60.0), "rad", "safety.md 2.2 R4, per frame of 1/60 s"),
     "turn_extremity_rad": Threshold(
         math.radians(150.0), "rad",
-        "hands, feet, toes: suits flip wrists in real takes (CMU 131_01: 65 deg in 8 ms); the joint speed box bounds it",
+        "hands, feet, toes: real takes flip wrists (CMU 131_01: 65 deg in 8 ms); the joint speed box bounds it",
     ),
     "step_frame_s": Threshold(1.0 / 60.0, "s", "frame interval that R4's figures are for"),
     "step_scale_min": Threshold(0.5, "1", "faster sources: jitter of stamps must not tighten R4 further"),
@@ -55,7 +55,7 @@ ACCEPTED = ""
 REASONS: Mapping[str, str] = {
     "skeleton": "the frame has another skeleton or another number of bodies than the source declared",
     "non_finite": "a position or orientation is not finite",
-    "out_of_reach": "a body is farther than 10 m from where the source started, 50 m from the origin, or 3 m from its pelvis",
+    "out_of_reach": "a body is over 10 m from where the source started, 50 m from the origin or 3 m from its pelvis",
     "quaternion": "an orientation's norm is outside 0.9 to 1.1",
     "scale": "the skeleton is not 1.0 m to 2.5 m tall; are the positions in metres?",
     "order": "the frame's number is not above the last one's",
@@ -234,8 +234,8 @@ class FrameChecks:
         if step > t["root_step_m"].value * min(frames, t["root_scale_max"].value):
             return False
         turn = np.minimum(self._turn_rad * min(frames, t["turn_scale_max"].value), math.pi)
-        cosine = np.abs(np.einsum("ij,ij->i", pose.quat_w, before.quat))  # of half the turn; norms are near 1
-        cosine /= np.sqrt(np.einsum("ij,ij->i", pose.quat_w, pose.quat_w) * np.einsum("ij,ij->i", before.quat, before.quat))
+        cosine = np.abs(np.einsum("ij,ij->i", pose.quat_w, before.quat))  # of half the turn
+        cosine /= np.linalg.norm(pose.quat_w, axis=1) * np.linalg.norm(before.quat, axis=1)
         both = pose.valid & before.valid
         return bool((cosine >= np.cos(turn / 2.0))[both].all())
 

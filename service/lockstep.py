@@ -189,7 +189,7 @@ class Lockstep:
 
 
 class PoseStream:
-    """References made from a list of poses, as the source process would make them; `latency_ns` delays their receipt."""
+    """References made from a list of poses as the source process makes them; `latency_ns` delays their receipt."""
 
     def __init__(
         self, stage: SourceStage, pose_at: Callable[[int], HumanPose], rate_hz: float, frames: int, start_ns: int,

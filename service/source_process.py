@@ -70,7 +70,9 @@ def human_view(pose: HumanPose) -> HumanView:
     return HumanView(pose.t_ns, pose.seq, FAMILIES.index(pose.skeleton.family), count, pos, quat, valid)
 
 
-def main(session: Session, robot: str, make_source: Callable[[], Source], solver: Literal["fast", "mink"] = "fast") -> None:
+def main(
+    session: Session, robot: str, make_source: Callable[[], Source], solver: Literal["fast", "mink"] = "fast"
+) -> None:
     """Entry of the process. `make_source` is a picklable factory, so that only this process imports the driver."""
     from teleopd.robots.catalog import load_robot
 

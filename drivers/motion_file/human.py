@@ -8,6 +8,7 @@ import numpy as np
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS, Array
 from teleopd.drivers.motion_file import rotations as rot
+from teleopd.drivers.motion_file.breathing import breathe
 from teleopd.drivers.motion_file.clip import BALL_HEIGHT_M, SEGMENT, MotionClip, to_world
 from teleopd.drivers.motion_file.leads import HIP_RAD, neutral_turns
 
@@ -119,6 +120,7 @@ def compose(name: str, fps: float, pelvis_w: Array, pelvis_quat_w: Array, turns:
     frames = len(pelvis_w)
     offsets, turns = np.tile(OFFSETS, (frames, 1, 1)), turns.copy()
     offsets[:, 0], turns[:, 0] = pelvis_w, pelvis_quat_w
+    turns = breathe(turns, fps)
     pos_w, quat_w = to_world(offsets, turns)
     for side, foot in (("Left", left), ("Right", right)):
         hip, knee, ankle, toe = (SEGMENT[side + s] for s in ("UpperLeg", "LowerLeg", "Foot", "Toe"))

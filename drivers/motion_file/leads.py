@@ -8,6 +8,7 @@ import numpy as np
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS, Array
 from teleopd.drivers.motion_file import rotations as rot
+from teleopd.drivers.motion_file.breathing import breathe
 from teleopd.drivers.motion_file.clip import BALL_HEIGHT_M, SEGMENT, MotionClip, to_local, to_world
 from teleopd.drivers.motion_file.errors import MotionFileError
 from teleopd.drivers.motion_file.timing import minimum_jerk
@@ -50,7 +51,9 @@ def _lead(offsets: Array, turns: Array, lead_s: float, fps: float) -> tuple[Arra
     s = minimum_jerk((np.arange(count) - (count - blend)) / max(blend, 1))
     neutral_offsets, neutral = _neutral_at(offsets, turns)
     w = s[:, None, None]
-    return to_world((1.0 - w) * neutral_offsets + w * offsets, rot.slerp(neutral[None], turns[None], s[:, None]))
+    stand = rot.slerp(neutral[None], turns[None], s[:, None])
+    alive = rot.slerp(breathe(stand, fps), stand, s[:, None])  # the sway ends where the clip begins
+    return to_world((1.0 - w) * neutral_offsets + w * offsets, alive)
 
 
 def with_leads(clip: MotionClip, lead_in_s: float, lead_out_s: float) -> MotionClip:

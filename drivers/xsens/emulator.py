@@ -8,7 +8,7 @@ import itertools
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -207,7 +207,7 @@ def resample(clip: MotionClip, rate_hz: float) -> MotionClip:
     weight = share[:, None, None]
     pos_w = (1.0 - weight) * clip.pos_w[low] + weight * clip.pos_w[high]
     quat_w = rot.slerp(clip.quat_w[low], clip.quat_w[high], share[:, None])
-    return MotionClip(clip.name, rate_hz, pos_w, quat_w, clip.family)
+    return replace(clip, fps=rate_hz, pos_w=pos_w, quat_w=quat_w)
 
 
 def null_pose(clip: MotionClip) -> Array:

@@ -35,7 +35,7 @@ HEARTBEAT_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Ctl:
-    """Operate the running service: ready, arm, engage (while this command runs), stop, damp, reset; or show its state."""
+    """Operate the running service: ready, arm, engage (while this runs), stop, damp, reset; or show its state."""
 
     verb: Annotated[Verb, tyro.conf.Positional]
     """status: print where it stands. ready, arm: the two acts before engaging. engage: hold the deadman while this

@@ -60,7 +60,7 @@ class Demo:
             },
             None,
         )  # fmt: skip
-        console.print(f"an emulated Xsens suit sends '{clip.name}' to UDP port {port}; the virtual {self.robot} follows")
+        console.print(f"an emulated Xsens suit sends '{clip.name}' to UDP port {port}; a virtual {self.robot} follows")
         if self.view:
             console.print(f"watch it at http://127.0.0.1:{self.view_port}")
         with _emulator(self.motion, port):

@@ -77,7 +77,8 @@ class Emulate:
 
     async def _send(self, emulator: object, clip_s: float) -> None:
         total = self.seconds if self.seconds is not None else (None if self.loop else clip_s)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f} s"), TimeRemainingColumn())
+        sent = TextColumn("{task.completed:.1f} s")
+        columns = (TextColumn("{task.description}"), BarColumn(), sent, TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), disable=self.quiet, transient=True) as bar:
             task = bar.add_task("sending", total=total)
             await emulator.run(  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from teleopd.safety.failsafe import TABLE
 
 @dataclass(frozen=True, slots=True)
 class Failsafe:
-    """Print what the service does about each fault: cause, action, threshold, when it clears, where the number is from."""
+    """Print what the service does about each fault: cause, action, threshold, when it clears, from where."""
 
     json: bool = False
     """Print JSON."""

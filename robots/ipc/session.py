@@ -135,11 +135,12 @@ def _own_folder(folder: Path) -> None:
     Raises:
         PermissionError: somebody else could.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
+    with contextlib.suppress(FileNotFoundError):  # removed just now by a service that ended; the caller tries again
         status = folder.lstat()
-        if stat.S_ISLNK(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
             raise PermissionError(
-                f"{folder} is a link, belongs to user {status.st_uid} or is writable by others; "
+                f"{folder} is no folder, belongs to user {status.st_uid} or is writable by others; "
                 "remove it or set TELEOPD_RUNTIME_DIR"
             )

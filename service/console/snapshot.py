@@ -56,6 +56,10 @@ class Snapshot(NamedTuple):
         return SourceState.CONNECTING if self.source is None else SourceState(self.source.state)
 
 
+NOTHING_YET = Snapshot(0, None, None, None, None, None, None, None, {}, {})
+"""Before anything was published."""
+
+
 def read_snapshot(
     bus: Bus, now_ns: int, latency: Mapping[str, Summary] | None = None, notes: tuple[str, ...] = ()
 ) -> Snapshot:

@@ -39,7 +39,7 @@ from teleopd.service.console.scene import (
     skull,
     smoothed_heading,
 )
-from teleopd.service.console.snapshot import Snapshot
+from teleopd.service.console.snapshot import NOTHING_YET, Snapshot
 
 HOST = "127.0.0.1"
 HOLD_HZ = 20.0
@@ -141,13 +141,12 @@ class BrowserView:
             PortTaken: another program listens on the port.
         """
         self.server = open_server(port)
-        self.server.gui.configure_theme(
-            control_layout="fixed", control_width="medium", show_logo=False, show_share_button=False
-        )
+        self.server.gui.configure_theme(show_logo=False, show_share_button=False)
+        self.server.gui.main_panel.dock_right()
         self._operator = operator
         self._acts: deque[Act] = deque(maxlen=8)
         self._hold = HoldToRun()
-        self._head = self.server.gui.add_html("")
+        self._head = self.server.gui.add_html(mode_html(NOTHING_YET))  # as tall as later: no button moves
         self._add_buttons(may_engage)
         self._facts = self.server.gui.add_html("")
         self._panel_due_ns = 0

@@ -95,7 +95,8 @@ def rest_positions(pose: HumanPose, pelvis: str) -> Array:
     """
     family, names = pose.skeleton.family, pose.skeleton.body_names
     if family not in PARENTS:
-        raise CalibrationError(f"the bone tree of skeleton '{family}' is not known; known: {', '.join(sorted(PARENTS))}")
+        known = ", ".join(sorted(PARENTS))
+        raise CalibrationError(f"the bone tree of skeleton '{family}' is not known; known: {known}")
     at = {name: i for i, name in enumerate(names)}
     rest = np.full((len(names), 3), np.nan)
     rest[at[pelvis]] = 0.0

@@ -55,7 +55,9 @@ class Retargeter:
             ValueError: an unknown solver, or a calibration of another kind of skeleton.
         """
         if calibration is not None and calibration.family != skeleton.family:
-            raise ValueError(f"the calibration is of skeleton '{calibration.family}', the source's is '{skeleton.family}'")
+            raise ValueError(
+                f"the calibration is of skeleton '{calibration.family}', the source's skeleton is '{skeleton.family}'"
+            )
         self._table = load_table(table_path(model))
         self._family = self._table.for_family(skeleton.family)
         self._kinematics = Kinematics(model)

@@ -172,7 +172,8 @@ class Buffers:
     def __init__(self, stage: Rows, body_ids: IntArray, nv: int) -> None:
         rows, n, m = len(stage.of_match), len(stage.position), len(stage.rotation)
         self.jacobian, self.weighted, self.residual = np.zeros((rows, nv)), np.zeros((rows, nv)), np.zeros(rows)
-        self._position, self._rotation = np.array(stage.position, dtype=np.intp), np.array(stage.rotation, dtype=np.intp)
+        self._position = np.array(stage.position, dtype=np.intp)
+        self._rotation = np.array(stage.rotation, dtype=np.intp)
         self._position_ids, self._rotation_ids = body_ids[self._position], body_ids[self._rotation]
         vectors = self.residual.reshape(-1, 3)
         self._position_error = vectors[:n]

@@ -235,7 +235,7 @@ def _check_family(t: SkeletonTable, where: str) -> None:
         if (m.position == "chain") != (m.anchor is not None and m.frame is not None) or (
             m.position != "chain" and (m.anchor is not None or m.frame is not None)
         ):
-            raise TableError(f"{where} match '{m.robot}': 'anchor' and 'frame' belong to position 'chain', both of them")
+            raise TableError(f"{where} match '{m.robot}': 'anchor' and 'frame' go with position 'chain', both of them")
         if m.anchor is not None and m.anchor not in placed:
             raise TableError(f"{where} match '{m.robot}': anchor '{m.anchor}' has no position match before it")
         if m.position == "foot" and (m.robot not in t.robot.feet or m.human not in t.feet):

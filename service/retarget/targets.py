@@ -14,6 +14,7 @@ a standing person puts the pelvis at the robot's stand height.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -78,13 +79,11 @@ class TargetMap:
 
         self._set_up_rows(t.match, kinematics, t.scale.arms)
         feet = kinematics.body_ids(t.robot.feet)
-        self._foot_rows = np.array([i for i, m in enumerate(t.match) if m.position == "foot"], dtype=np.intp)
-        width = [
-            self._rest.pos[feet[t.feet.index(t.match[i].human)], 1]
-            - self.leg_scale * self._human[self._at[t.match[i].human], 1]
-            for i in self._foot_rows
+        self._foot_shifts = [
+            (i, t.scale.stance_width * self._missing_width(m, feet[t.robot.feet.index(m.robot)]))
+            for i, m in enumerate(t.match)
+            if m.position == "foot"
         ]
-        self._foot_shift = t.scale.stance_width * np.array(width)
         self._soles = self._sole_points(kinematics)
         self.align(calibration.yaw_rad, calibration.origin_xy)
 
@@ -107,16 +106,14 @@ class TargetMap:
         frames = pose.quat_w[self._frames]
         outer = (frames[:, :, None] * frames[:, None, :]).reshape(-1, 16, 1)
         constants = (self._turned @ outer)[:, :, 0]
-        if self._foot_rows.size:
-            self._widen(constants)
+        self._widen(constants)
         pos = self._m @ pose.pos_w
         pos[:, :2] = pos[:, :2] @ self._turn_xy
         pos += self._n @ constants
         pos[:, :2] += self._origin
         pos[:, 2] += self._lift
         quats = (self._products @ pose.quat_w[self._humans][:, :, None])[:, :, 0]
-        if self._soles.size:
-            self._keep_above_floor(pos, quats)
+        self._keep_above_floor(pos, quats)
         seen = self._all_seen if pose.valid.all() else (self._needs @ ~pose.valid) == 0
         return Targets(pos, quats, seen)
 
@@ -133,6 +130,10 @@ class TargetMap:
         """Pelvis and hips are tracked."""
         return bool(pose.valid[self._pelvis] and pose.valid[self._hips].all())
 
+    def _missing_width(self, m: Match, foot: int) -> float:
+        """How much farther left the robot's foot stands than the scaled operator's, both in the T-pose [m]."""
+        return float(self._rest.pos[foot, 1] - self.leg_scale * self._human[self._at[m.human], 1])
+
     def _set_up_rows(self, matches: tuple[Match, ...], kinematics: Kinematics, arms: float) -> None:
         """Fill the linear map: pos = M @ human + N @ (R_frame c) + origin, row by row in table order."""
         rows, bodies = len(matches), len(self._human)
@@ -142,7 +143,7 @@ class TargetMap:
         self._constants = np.zeros((rows, 3))
         self._frames: IntArray = np.full(rows, self._pelvis, dtype=np.intp)
         self._humans: IntArray = np.array([self._at[m.human] for m in matches], dtype=np.intp)
-        self._offsets: Array = np.array([self._rest.offset(int(b)) for b in kinematics.body_ids([m.robot for m in matches])])
+        self._offsets: Array = np.array([self._rest.offset(int(body)) for body in self.body_ids])
         self._all_seen: npt.NDArray[np.bool_] = np.ones(rows, dtype=np.bool_)
         self.chain_scales: dict[str, float] = {}
         row_of = {m.human: i for i, m in enumerate(matches) if m.position != "none"}
@@ -191,27 +192,29 @@ class TargetMap:
         self._frames[i] = frame
         self._constants[i] = robot - scale * human
 
-    def _sole_points(self, kinematics: Kinematics) -> Array:
-        """Sole sites in the frames of the foot rows [m], (feet, 3, points a foot); empty where the robot has none."""
-        model, points = kinematics.model, []
+    def _sole_points(self, kinematics: Kinematics) -> list[tuple[int, list[list[float]]]]:
+        """Per foot row: the sole sites in its frame [m]; without the feet that have none."""
+        model = kinematics.model
         ids = [model.site(name).id for name in kinematics.robot.sole_sites]
-        for row in self._foot_rows:
-            own = [model.site_pos[i] for i in ids if model.site_bodyid[i] == self.body_ids[row]]
-            if not own:
-                return np.zeros(0)
-            points.append(np.array(own).T)
-        return np.array(points)
+        feet = []
+        for row, _ in self._foot_shifts:
+            points = [model.site_pos[i].tolist() for i in ids if model.site_bodyid[i] == self.body_ids[row]]
+            if points:
+                feet.append((row, points))
+        return feet
 
     def _keep_above_floor(self, pos: Array, quats: Array) -> None:
         """Raise a foot's target where it would push a corner of the robot's sole, longer than a toe, into the floor."""
-        w, x, y, z = quats[self._foot_rows].T
-        up = np.stack((2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)), axis=1)
-        lowest = (up[:, None, :] @ self._soles)[:, 0, :].min(axis=1)
-        pos[self._foot_rows, 2] = np.maximum(pos[self._foot_rows, 2], -lowest)
+        for row, points in self._soles:  # plain floats: numpy costs five times as much on four points
+            w, x, y, z = quats[row].tolist()
+            ux, uy, uz = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
+            lowest = min(ux * px + uy * py + uz * pz for px, py, pz in points)
+            if pos[row, 2] < -lowest:
+                pos[row, 2] = -lowest
 
     def _widen(self, constants: Array) -> None:
         """Make a unit left axis the sideways shift: horizontal, so that a foot that does not turn does not slide."""
-        left = constants[self._foot_rows]
-        left[:, 2] = 0.0
-        length = np.sqrt((left * left).sum(axis=1))
-        constants[self._foot_rows] = left * (self._foot_shift / np.maximum(length, MIN_HORIZONTAL))[:, None]
+        for row, shift in self._foot_shifts:
+            x, y, _ = constants[row].tolist()
+            k = shift / max(math.hypot(x, y), MIN_HORIZONTAL)
+            constants[row] = (k * x, k * y, 0.0)

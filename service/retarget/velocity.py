@@ -3,6 +3,10 @@
 Trackers of the TWIST2 kind were trained on frame-held differences of ~30 Hz clips: the mean velocity over 33 ms. The
 same mean over the same window is formed here whatever the source's rate: at 30 Hz it is the frame difference itself, at
 120 or 240 Hz it averages what would otherwise be noise, and its delay (half the window) is the one in training.
+
+Chosen by measurement (root velocity of three 120 Hz takes, white position noise 1 mm, rms error against a centred
+derivative [m/s] / lag [ms]): frame difference 0.17 / 8, this 0.043 to 0.053 / 17, first-order filter of the same lag
+0.052 to 0.061 / 17, 50 ms window 0.029 to 0.054 / 25.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teleopd.drivers.clock import ClockMap
@@ -54,6 +54,7 @@ def test_a_gap_longer_than_the_window_forgets():
     assert clock.to_monotonic(500 * MS, 540 * MS) == 540 * MS
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), min_size=1, max_size=40))
 def test_never_later_than_its_receipt(packets):
     clock = ClockMap(window_ns=10**11)

@@ -84,7 +84,7 @@ def test_starts_and_ends_standing_still_for_five_to_twelve_seconds(clip) -> None
         hang = clip.pos_w[i, SEGMENT["LeftHand"]] - clip.pos_w[i, SEGMENT["LeftUpperArm"]]
         assert hang[2] < -0.5
     for i in (0, -2):
-        assert np.abs(clip.pos_w[i + 1] - clip.pos_w[i]).max() < 1e-5
+        assert np.abs(clip.pos_w[i + 1] - clip.pos_w[i]).max() < 1e-4  # breathing: 5 mm/s at the shoulders
     assert clip.pos_w[0, 0, :2] == pytest.approx([0, 0], abs=1e-12)
 
 

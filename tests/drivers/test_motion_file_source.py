@@ -93,7 +93,11 @@ def test_leads_stand_then_blend_without_a_jump(shared_data: Path) -> None:
     assert led.frames == clip.frames + first + last
     assert np.array_equal(led.pos_w[first:-last], clip.pos_w)
     held = led.pos_w[: first - round(1.5 * clip.fps)]
-    assert (held == held[0]).all()
+    assert np.abs(held - held[0]).max() < 6e-3  # nothing moves but the chest's breath
+    legs = [SEGMENT[s + part] for s in ("Left", "Right") for part in ("UpperLeg", "LowerLeg", "Foot", "Toe")]
+    assert (held[:, legs] == held[0, legs]).all()
+    same = (np.diff(held, axis=0) == 0).all(axis=(1, 2))
+    assert not same.any()  # a device that repeats itself bit by bit would count as frozen
     step = np.linalg.norm(np.diff(led.pos_w[: first + 1], axis=0), axis=-1)
     # the hand is 0.58 m from the shoulder and moves by 80 deg in 1.5 s: at most 1.875 * 0.58 * 1.4 / 1.5 = 1.02 m/s
     assert step.max() * clip.fps < 1.2
@@ -114,7 +118,7 @@ def test_neutral_has_hanging_arms_level_soles_and_the_clips_bones() -> None:
         assert led.pos_w[i, SEGMENT["LeftHand"], 2] < led.pos_w[i, SEGMENT["LeftForeArm"], 2] - 0.2
         assert led.pos_w[i, 0, :2] == pytest.approx(clip.pos_w[i, 0, :2], abs=1e-9)
     # clips start in neutral standing, so the blend has nothing to do
-    assert np.abs(led.pos_w[:360] - clip.pos_w[0]).max() < 1e-3
+    assert np.abs(led.pos_w[:360] - clip.pos_w[0]).max() < 6e-3
 
 
 def test_short_and_impossible_leads() -> None:

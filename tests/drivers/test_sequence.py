@@ -72,6 +72,17 @@ def test_device_clock_going_back_is_a_restart(device_ms, expected):
     assert order.judge(11, device_ms, 1) is expected
 
 
+@pytest.mark.parametrize(
+    ("device_ms", "receive_ms", "expected"),
+    [(5010, 5010, N), (10, 1010, N), (10, 1011, R), (1010, 10, N), (1011, 10, R)],
+    ids=["outage", "edge of a pause", "pause", "edge of a jump", "jump"],
+)
+def test_device_and_receive_time_must_advance_together(device_ms, receive_ms, expected):
+    order = SampleOrder()
+    order.judge(10, 0, 0)
+    assert order.judge(11, device_ms, receive_ms * 1_000_000) is expected
+
+
 def test_restart_inside_the_late_window_is_believed_after_a_run():
     """A recording of 20 samples starts anew: not reordered for ever."""
     judged, order = judge_all([*range(20), *range(8)])

@@ -8,11 +8,14 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS
 from teleopd.drivers.source import SourceState, SourceUnavailable
 from teleopd.drivers.xsens.source import MAX_FOREIGN_NAMED, REBIND_NS, XsensSource
 
+U32 = st.one_of(st.integers(0, 100), st.integers(0, 2**32 - 1))
 SENDER = ("192.168.0.7", 50000)
 PERIOD_NS = 8_000_000
 
@@ -191,6 +194,25 @@ def test_state_and_measured_rate(mxtp, fed):
     fed(mxtp.pose(700), wait_ns=2_000_000_000)
     assert source.state_at(fed.now_ns) is SourceState.STREAMING
     assert source.nominal_hz == pytest.approx(125.0), "a pause is not a rate"
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_whatever_arrives_nothing_is_raised_and_everything_counted(mxtp, data):
+    """Streams of datagrams with arbitrary counters, times and damage, from three senders."""
+    fed = Fed()
+    sent = data.draw(st.integers(1, 12))
+    for _ in range(sent):
+        raw = bytearray(mxtp.pose(data.draw(U32), data.draw(U32), character=data.draw(st.sampled_from((0, 0, 0, 1)))))
+        for at, byte in data.draw(st.lists(st.tuples(st.integers(0, 759), st.integers(0, 255)), max_size=2)):
+            raw[at] = byte
+        fed(
+            bytes(raw), sender=("127.0.0.1", data.draw(st.integers(1, 3))), wait_ns=data.draw(st.integers(0, 2 * 10**9))
+        )
+    counters = fed.source.counters
+    assert counters.received == sent and counters.lost >= 0
+    unused = sum(counters.rejected.values()) + counters.foreign + counters.duplicated + counters.reordered
+    assert unused <= sent
 
 
 def test_real_motion_from_a_capture(fed, shared_data):

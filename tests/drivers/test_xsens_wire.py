@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS
@@ -344,6 +344,7 @@ def test_contradicting_parts_are_dropped(mxtp):
 # --- fuzzing ---------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_only_protocol_errors_escape(mxtp, data):
     """Valid datagrams of every read type with bytes replaced, cut or added."""
@@ -379,6 +380,7 @@ def test_only_protocol_errors_escape(mxtp, data):
         assert abs(np.linalg.norm(message.body.quat_w, axis=1) - 1.0).max() < 1e-12
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=900))
 def test_noise_is_refused(noise):
     with pytest.raises(ProtocolError):

@@ -52,7 +52,6 @@ MJCF = f"""
   <actuator>{ACTUATORS}</actuator>
   <sensor><gyro site="imu_pelvis"/><accelerometer name="accel" site="imu_pelvis"/></sensor>
 </mujoco>"""
-TOY_MASS_KG = 8.0 + 2 * (3.0 + 2.0) + 10.0 + 2 * 1.0
 
 
 def make_toy(folder: Path, mjcf: str = MJCF) -> RobotModel:

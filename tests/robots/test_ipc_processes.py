@@ -205,8 +205,33 @@ def test_runtime_folder_others_may_write_is_refused(runtime: Path):
 def test_runtime_folder_that_is_a_link_is_refused(runtime: Path, tmp_path: Path):
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     runtime.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PermissionError):
+    with pytest.raises(PermissionError, match="is no folder, belongs to user"):
         SessionOwner("toy")
+
+
+RACER = """
+import os
+from teleopd.robots.ipc.session import SessionBusy
+got = 0
+while got < int(sys.argv[2]):
+    try:
+        owner = SessionOwner("toy")
+    except SessionBusy:
+        continue
+    os.close(os.open(sys.argv[1], os.O_CREAT | os.O_EXCL))  # fails when two hold the session
+    assert owner.session.pid == os.getpid() and owner.session.token > 0
+    os.unlink(sys.argv[1])
+    owner.close()
+    got += 1
+print("done", flush=True)
+"""
+
+
+def test_racing_services_never_hold_a_session_together(runtime: Path, tmp_path: Path):
+    racers = [child(RACER, tmp_path / "held", 25, TELEOPD_RUNTIME_DIR=str(runtime)) for _ in range(3)]
+    assert [say(racer) for racer in racers] == ["done"] * 3
+    assert [racer.wait() for racer in racers] == [0] * 3
+    assert not runtime.exists()
 
 
 def test_missing_session_says_how_to_start_one(runtime: Path):

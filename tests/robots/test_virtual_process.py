@@ -68,6 +68,22 @@ def test_it_serves_ignores_interrupts_and_ends_when_asked(
     assert process.exitcode == 0
 
 
+def test_a_stalled_host_pauses_the_robot(served: tuple[Session, BaseProcess], toy: RobotModel):
+    session, process = served
+    link = SimLink(session, toy)
+    wait_for(lambda: link.read() is not None, "the first state")
+    before = link.read()
+    assert before is not None and process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGCONT)
+    wait_for(lambda: (link.read() or before).tick > before.tick + 20, "going on after the stall")
+    after = link.read()
+    assert after is not None
+    wall_ms, simulated_ms = (after.t_ns - before.t_ns) / 1e6, after.tick - before.tick
+    assert simulated_ms <= wall_ms - 250.0, "the stall was simulated after all"
+
+
 def test_it_ends_when_its_parent_was_killed(tmp_path: Path, toy: RobotModel):
     session = Session("toy", tmp_path)
     create_sim_streams(session, toy.n)

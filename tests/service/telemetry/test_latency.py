@@ -81,7 +81,8 @@ def test_a_frame_used_by_several_ticks_counts_once_even_across_batches():
 
 def test_only_active_ticks_have_a_frame_latency_but_every_tick_has_a_policy_time():
     stages = StageLatencies()
-    stages.add_ticks(ticks([10 * MS, 20 * MS, 30 * MS], [15 * MS, 29 * MS, 37 * MS], [Mode.ARMED, Mode.ACTIVE, Mode.HOLD]))
+    modes = [Mode.ARMED, Mode.ACTIVE, Mode.HOLD]
+    stages.add_ticks(ticks([10 * MS, 20 * MS, 30 * MS], [15 * MS, 29 * MS, 37 * MS], modes))
     found = stages.summaries()
     assert found["receipt_to_target"].n == 1 and found["receipt_to_target"].max == pytest.approx(9.0)
     assert found["policy"].n == 3 and found["policy"].p99 == pytest.approx(1.5)

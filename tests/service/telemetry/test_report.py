@@ -39,7 +39,8 @@ def fresh():
 
 
 def modes(*changes):
-    return np.array([(START + round(t * S), mode, cause) for t, mode, cause in changes], dtype=np.dtype(MODE_LOG_FIELDS))
+    rows = [(START + round(t * S), mode, cause) for t, mode, cause in changes]
+    return np.array(rows, dtype=np.dtype(MODE_LOG_FIELDS))
 
 
 def tick_rows(times_s, mode, tilt=0.0):

@@ -97,7 +97,6 @@ def test_heading_of_a_tilted_body_is_that_of_its_x_axis_on_the_floor():
 def test_meter_counts_active_only(stick):
     meter = TrackingMeter(stick)
     rows = rows_of(4, q=[[0, 0], [0, 0.4], [0, 0.4], [0, 9.0]], mode=[Mode.ARMED, Mode.ACTIVE, Mode.ACTIVE, Mode.HOLD])
-    rows["mode"][0] = Mode.ARMED
     meter.add_ticks(rows[:2])
     meter.add_ticks(rows[2:])
     found = meter.result()

@@ -1,0 +1,77 @@
+"""Makes the pictures of the documentation from a real run of `teleop demo`: docs/pictures/view.png, and browser.png
+where Chromium is installed (Debian package: chromium).
+
+    python docs/make_pictures.py [--motion NAME] [--policy FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+PICTURES = Path(__file__).resolve().parent / "pictures"
+PORT = 18765
+INTO_THE_MOTION_S = 14.0
+CHROMIUM = (
+    "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-background-networking", "--disable-component-update", "--no-first-run", "--hide-scrollbars",
+    "--window-size=1400,820", "--virtual-time-budget=1000000", "--timeout=15000",
+)  # fmt: skip
+
+
+def wait_for_page(process: subprocess.Popen[bytes]) -> bool:
+    """True once the view answers; False when the demo ended before."""
+    while process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}", timeout=1):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    return False
+
+
+def photograph_browser(target: Path) -> None:
+    """Screenshot of the browser view."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        print("no Chromium here, so no browser.png; install it with: apt-get install chromium")
+        return
+    command = [browser, *CHROMIUM, f"--screenshot={target}", f"http://127.0.0.1:{PORT}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+    print(f"wrote {target}")
+
+
+def main() -> int:
+    """Run the demo, photograph its view, keep its snapshot; the demo's own exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--motion", default="wave")
+    parser.add_argument("--policy", default=None)
+    chosen = parser.parse_args()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as out:
+        command = [
+            sys.executable, "-m", "teleopd.launch.cli", "demo", "--motion", chosen.motion, "--out", out,
+            "--view-port", str(PORT),
+        ]  # fmt: skip
+        demo = subprocess.Popen(command + (["--policy", chosen.policy] if chosen.policy else []))
+        try:
+            if wait_for_page(demo):
+                time.sleep(INTO_THE_MOTION_S)
+                photograph_browser(PICTURES / "browser.png")
+            status = demo.wait(timeout=300)
+        finally:
+            demo.terminate()
+        shutil.copyfile(Path(out) / "view.png", PICTURES / "view.png")
+    print(f"wrote {PICTURES / 'view.png'}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

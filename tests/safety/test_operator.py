@@ -1,0 +1,60 @@
+"""The writing end of the operator slots."""
+
+from __future__ import annotations
+
+from teleopd.safety.operator import OperatorWriter
+from teleopd.safety.words import Act, OperatorCommand
+
+MS = 1_000_000
+
+
+class Memory:
+    """A slot that remembers all it was told."""
+
+    def __init__(self, *written: OperatorCommand) -> None:
+        self.written = list(written)
+
+    def read(self) -> OperatorCommand | None:
+        return self.written[-1] if self.written else None
+
+    def write(self, value: OperatorCommand) -> None:
+        self.written.append(value)
+
+
+def test_acts_are_counted_and_nothing_is_no_act():
+    slot = Memory()
+    writer = OperatorWriter(slot, 9)
+    writer.act(Act.NONE, 1)
+    writer.act(Act.READY, 2)
+    writer.act(Act.READY, 3)
+    assert slot.written == [OperatorCommand(1, 2, 9, 1, False), OperatorCommand(2, 3, 9, 1, False)]
+
+
+def test_counting_goes_on_after_an_earlier_writer():
+    slot = Memory(OperatorCommand(41, 1, 9, int(Act.ARM), False))
+    OperatorWriter(slot, 9).act(Act.STOP, 5)
+    assert slot.written[-1].seq == 42
+
+
+def test_a_held_deadman_is_said_at_once_then_every_80_ms_and_let_go_at_once():
+    slot = Memory()
+    writer = OperatorWriter(slot, 9)
+    for ms in range(1, 202):
+        writer.hold(True, ms * MS)
+    writer.hold(False, 202 * MS)
+    writer.hold(False, 400 * MS)
+    assert [(word.t_ns // MS, word.engage_held) for word in slot.written] == [
+        (1, True), (81, True), (161, True), (202, False),
+    ]  # fmt: skip
+    assert {word.seq for word in slot.written} == {0}
+
+
+def test_a_short_press_stops_a_long_one_damps_once():
+    slot = Memory()
+    writer = OperatorWriter(slot, 9)
+    for ms in range(0, 3000, 10):
+        writer.stop_button(True, (ms + 100) * MS)
+    assert [(word.t_ns // MS, word.act) for word in slot.written] == [(100, Act.STOP), (1100, Act.DAMP)]
+    writer.stop_button(False, 3200 * MS)
+    writer.stop_button(True, 3300 * MS)
+    assert slot.written[-1].act == Act.STOP and slot.written[-1].seq == 3

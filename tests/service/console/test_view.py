@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import pytest
+
+pytest.importorskip("viser")
+
+import websockets
+from websockets.sync.client import connect
+
+from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.safety.words import Act
+from teleopd.service.console.errors import PortTaken
+from teleopd.service.console.view import HOLD_EXPIRES_NS, BrowserView, HoldToRun, open_server
+
+MS = 1_000_000
+
+
+class Recorder:
+    """An operator that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[object, int]] = []
+
+    def act(self, act: Act, now_ns: int) -> None:
+        self.said.append((act, now_ns))
+
+    def hold(self, held: bool, now_ns: int) -> None:
+        self.said.append((held, now_ns))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def served():
+    operator = Recorder()
+    view = BrowserView(MODEL, free_port(), operator, may_engage=True)
+    with contextlib.closing(view):
+        yield view, operator
+
+
+def test_a_heartbeat_is_as_old_as_the_browsers_message_and_a_release_is_said_once():
+    hold, operator = HoldToRun(), Recorder()
+    assert not hold.step(0, operator)
+    hold.heard(100 * MS)
+    assert hold.step(130 * MS, operator)
+    assert hold.step(160 * MS, operator)
+    assert operator.said == [(True, 100 * MS)]
+    assert hold.step(100 * MS + HOLD_EXPIRES_NS - 1, operator)
+    assert not hold.step(100 * MS + HOLD_EXPIRES_NS, operator)
+    assert not hold.step(900 * MS, operator)
+    assert operator.said == [(True, 100 * MS), (False, 100 * MS + HOLD_EXPIRES_NS)]
+    hold.heard(950 * MS)
+    assert hold.step(960 * MS, operator) and operator.said[-1] == (True, 950 * MS)
+
+
+def test_a_taken_port_is_an_error_not_another_port():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken) as caught:
+            open_server(port)
+    assert str(caught.value) == (
+        f"port {port} on 127.0.0.1 is in use, so the browser view cannot start; choose another with --view-port"
+    )
+
+
+def test_listens_on_the_loopback_address_only(served):
+    view, _ = served
+    assert view.server.get_host() == "127.0.0.1"
+    assert view.url == f"http://127.0.0.1:{view.server.get_port()}"
+
+
+def test_another_web_page_cannot_connect_but_our_own_can(served):
+    address = served[0].url.replace("http", "ws")
+    protocol = [websockets.Subprotocol(f"viser-v{__import__('viser').__version__}")]
+    with pytest.raises(websockets.exceptions.InvalidStatus) as caught:
+        connect(address, origin=websockets.Origin("http://evil.example"), subprotocols=protocol)
+    assert caught.value.response.status_code == 403
+    with connect(address, origin=websockets.Origin(served[0].url), subprotocols=protocol) as own:
+        assert own.recv(timeout=10)
+
+
+def test_acts_pressed_are_passed_on_one_a_call_before_the_deadman(served):
+    view, operator = served
+    operator.said.clear()
+    view._acts.extend([Act.READY, Act.STOP])
+    view._hold.heard(7)
+    for now_ns in (10, 20, 30):
+        view.serve_operator(now_ns)
+    assert operator.said == [(Act.READY, 10), (Act.STOP, 20), (True, 7)]
+
+
+def labels(view: BrowserView) -> list[str]:
+    handles = view.server.gui._gui_input_handle_from_uuid.values()
+    return [handle.label for handle in handles]
+
+
+def test_an_operator_gets_every_act(served):
+    assert labels(served[0]) == ["SOFT STOP", "hold to run", "ready", "arm", "damp", "reset"]
+
+
+def test_a_spectator_can_only_lower_authority():
+    view = BrowserView(MODEL, free_port(), Recorder(), may_engage=False)
+    with contextlib.closing(view):
+        assert labels(view) == ["SOFT STOP"]
+
+
+def test_nothing_is_drawn_while_nobody_looks(served, snapshot):
+    served[0].show(snapshot)
+    assert "STARTING" in served[0]._head.content and served[0]._facts.content == ""
+
+
+def test_the_scene_follows_the_robot_and_hides_what_is_not_there(served, snapshot):
+    from teleopd.service.console.scene import scene_state
+
+    stage = served[0]._scene
+    stage.show(scene_state(snapshot))
+    ghost = next(iter(stage._ghost.values()))
+    assert ghost.visible and tuple(ghost.position[:2]) == pytest.approx((0.0, 0.0), abs=1e-6)
+    assert stage._person._balls.visible and len(stage._person._balls.batched_positions) == 24
+    stage.show(scene_state(snapshot._replace(reference=None, human=None)))
+    assert not ghost.visible and not stage._person._balls.visible and not stage._person._bones.visible

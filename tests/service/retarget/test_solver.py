@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+import pytest
+from teleopd.drivers.human_pose import HumanPose
+from teleopd.robots.model import Array, RobotModel
+from teleopd.service.retarget.calibration import Calibration
+from teleopd.service.retarget.kinematics import Kinematics
+from teleopd.service.retarget.mink_solver import MinkSolver
+from teleopd.service.retarget.retargeter import table_path
+from teleopd.service.retarget.solver import FastSolver, smoothing_weights
+from teleopd.service.retarget.tables import RetargetTable, SolverSettings, load_table
+from teleopd.service.retarget.targets import TargetMap, Targets
+
+MVN_ROOT_ROW = 0
+
+
+@pytest.fixture(scope="module")
+def kinematics(robot: RobotModel) -> Kinematics:
+    return Kinematics(robot)
+
+
+@pytest.fixture(scope="module")
+def table(robot: RobotModel) -> RetargetTable:
+    return load_table(table_path(robot))
+
+
+def make(kind: type[FastSolver] | type[MinkSolver], kinematics: Kinematics, table: RetargetTable):
+    family = table.for_family("mvn")
+    ids = kinematics.body_ids([m.robot for m in family.match])
+    return kind(kinematics, family.match, ids, family.stage, table.solver)
+
+
+def targets_of(kinematics: Kinematics, table: RetargetTable, qpos: Array) -> Targets:
+    """Where the matched bodies are in a configuration, by MuJoCo."""
+    data = mujoco.MjData(kinematics.model)
+    data.qpos[:] = qpos
+    mujoco.mj_kinematics(kinematics.model, data)
+    ids = kinematics.body_ids([m.robot for m in table.for_family("mvn").match])
+    return Targets(data.xpos[ids].copy(), data.xquat[ids].copy(), np.ones(len(ids), dtype=bool))
+
+
+def moved(robot: RobotModel, seed: int, size: float) -> Array:
+    """The stand pose moved at random, inside the joint ranges."""
+    limits = robot.limits
+    q = robot.q_stand + np.random.default_rng(seed).uniform(-size, size, robot.n)
+    return np.clip(q, limits.q_lower + 0.05, limits.q_upper - 0.05)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_reachable_pose_is_found_from_the_stand_pose(
+    robot: RobotModel, kinematics: Kinematics, table: RetargetTable, seed: int
+):
+    turn = np.array([np.cos(0.4), 0.0, 0.1, np.sin(0.4)])
+    wanted = kinematics.qpos(np.array([1.0, -2.0, 0.7]), turn / np.linalg.norm(turn), moved(robot, seed, 0.5))
+    targets, solver = targets_of(kinematics, table, wanted), make(FastSolver, kinematics, table)
+    start = solver.objective(kinematics.qpos(wanted[:3], wanted[3:7], robot.q_stand), targets)
+    found = solver.acquire(targets, MVN_ROOT_ROW)
+    assert solver.objective(found, targets) < 1e-3 * start
+    for _ in range(40):
+        found = solver.track(targets, 1.0 / 60.0)
+    np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+def test_no_joint_moves_faster_than_the_limit_or_leaves_its_range(
+    robot: RobotModel, kinematics: Kinematics, table: RetargetTable
+):
+    solver, limits = make(FastSolver, kinematics, table), robot.limits
+    near = targets_of(kinematics, table, kinematics.qpos(np.array([0, 0, 0.78]), np.array([1.0, 0, 0, 0]), robot.q_stand))
+    before = solver.acquire(near, MVN_ROOT_ROW)[kinematics.qpos_index]
+    far = kinematics.qpos(np.array([0, 0, 0.78]), np.array([1.0, 0, 0, 0]), robot.q_stand + 3.0)
+    targets, fastest = targets_of(kinematics, table, far), 0.0
+    for _ in range(30):
+        q = solver.track(targets, 0.01)[kinematics.qpos_index]
+        fastest = max(fastest, float(np.abs(q - before).max()) / 0.01)
+        assert np.all(q >= limits.q_lower - 1e-9) and np.all(q <= limits.q_upper + 1e-9)
+        before = q
+    assert fastest <= table.solver.joint_speed_limit_rad_s + 1e-6
+    assert fastest > 0.9 * table.solver.joint_speed_limit_rad_s  # the box was what stopped it
+
+
+def test_untracked_bodies_pull_at_nothing(robot: RobotModel, kinematics: Kinematics, table: RetargetTable):
+    solver = make(FastSolver, kinematics, table)
+    home = kinematics.qpos(np.array([0, 0, 0.78]), np.array([1.0, 0, 0, 0]), robot.q_stand)
+    targets = targets_of(kinematics, table, home)
+    held = solver.acquire(targets, MVN_ROOT_ROW)
+    names = [m.robot for m in table.for_family("mvn").match]
+    hand = names.index("left_wrist_yaw_link")
+    wrong = targets.pos.copy()
+    wrong[hand] += (0.3, 0.3, 0.3)
+    seen = targets.seen.copy()
+    seen[hand] = False
+    ignored = solver.track(Targets(wrong, targets.quat, seen), 1.0 / 60.0)
+    np.testing.assert_allclose(ignored, held, atol=1e-3)
+    followed = solver.track(Targets(wrong, targets.quat, targets.seen), 1.0 / 60.0)
+    assert np.abs(followed - held).max() > 0.05
+
+
+def test_mink_agrees_frame_by_frame(
+    robot: RobotModel, kinematics: Kinematics, table: RetargetTable, walk: list[HumanPose]
+):
+    """Two implementations of one problem: same joints within 0.01 rad, same objective within 2 %."""
+    family = table.for_family("mvn")
+    mapping = TargetMap(table, walk[0].skeleton, kinematics, Calibration.from_pose(walk[0], family))
+    fast, slow = make(FastSolver, kinematics, table), make(MinkSolver, kinematics, table)
+    first = mapping(walk[0])
+    np.testing.assert_allclose(fast.acquire(first, 0), slow.acquire(first, 0), atol=0.01)
+    for pose in walk[1:60]:
+        targets = mapping(pose)
+        a, b = fast.track(targets, 1.0 / 120.0), slow.track(targets, 1.0 / 120.0)
+        np.testing.assert_allclose(a, b, atol=0.01)
+        assert fast.objective(a, targets) == pytest.approx(fast.objective(b, targets), rel=0.02, abs=0.02)
+
+
+def test_smoothing_factors_go_by_the_first_matching_pattern():
+    settings = SolverSettings(smoothing=10.0, smoothing_factors={"waist_*": 4.0, "*_yaw_joint": 2.0})
+    weights = smoothing_weights(settings, ("waist_yaw_joint", "left_hip_yaw_joint", "left_knee_joint"))
+    np.testing.assert_array_equal(weights, (40.0, 20.0, 10.0))
+
+
+def test_the_reduced_model_has_the_robots_kinematics(robot: RobotModel, kinematics: Kinematics):
+    whole = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    data = mujoco.MjData(whole)
+    q = moved(robot, 7, 0.6)
+    data.qpos[:7] = (0, 0, 0, 1, 0, 0, 0)
+    for name, value in zip(robot.joint_names, q, strict=True):
+        data.qpos[whole.joint(name).qposadr[0]] = value
+    mujoco.mj_kinematics(whole, data)
+    pos, quat = kinematics.bodies(q)
+    for name in ("left_wrist_yaw_link", "right_ankle_roll_link", "torso_link"):
+        i = int(kinematics.body_ids([name])[0])
+        np.testing.assert_allclose(pos[i], data.body(name).xpos, atol=1e-9)
+        np.testing.assert_allclose(quat[i], data.body(name).xquat, atol=1e-9)
+
+
+def test_an_unknown_body_lists_the_bodies(kinematics: Kinematics):
+    with pytest.raises(ValueError, match="unitree_g1 has no body 'tail'; it has: .*torso_link"):
+        kinematics.body_ids(["tail"])
