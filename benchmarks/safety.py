@@ -18,9 +18,12 @@ from teleopd.robots.model import JointLimits, JointTargets, LowState, RobotModel
 from teleopd.safety.gate import Gate
 from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.supervisor import Emit, Supervisor, SupervisorConfig, SupervisorInputs
+from teleopd.safety.words import OperatorCommand
 
 N = 29
 STEP_NS = 2_000_000
+WARM_UP, COUNT, TRACED = 4_000, 20_000, 2_000
+CALLS = WARM_UP + COUNT + TRACED + 1
 
 
 def robot() -> RobotModel:
@@ -44,20 +47,20 @@ def state(t_ns: int, rng: np.random.Generator) -> LowState:
     )  # fmt: skip
 
 
-def distribution(call: Callable[[int], object], count: int = 20_000) -> dict[str, float]:
+def distribution(call: Callable[[int], object], count: int = COUNT) -> dict[str, float]:
     """Microseconds a call, after a warm-up, and the memory that stayed allocated over the run."""
-    for i in range(500):
+    for i in range(WARM_UP):
         call(i)
     took = np.zeros(count)
     for i in range(count):
         start = time.perf_counter_ns()
-        call(500 + i)
+        call(WARM_UP + i)
         took[i] = time.perf_counter_ns() - start
     tracemalloc.start()
-    call(count + 500)
+    call(WARM_UP + count)
     before = tracemalloc.get_traced_memory()[0]
-    for i in range(2000):
-        call(count + 501 + i)
+    for i in range(TRACED):
+        call(WARM_UP + count + 1 + i)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     p50, p99 = np.percentile(took, [50, 99]) / 1e3
@@ -91,20 +94,29 @@ def standing_still(seen: LowState) -> LowState:
     return seen._replace(q=np.zeros(N), dq=np.zeros(N))
 
 
+def _act(i: int) -> int:
+    """READY after a moment, ARM after the ramp."""
+    return 0 if i < 100 else 1 if i < 2000 else 2
+
+
 def _supervisor(
     model: RobotModel, limits: SafetyLimits, states: list[LowState], kp: np.ndarray, kd: np.ndarray
 ) -> Callable[[int], object]:
     supervisor = Supervisor(limits, model, SupervisorConfig(token=1))
     zero = np.zeros(2)
-    commands = (None,) * 4
 
-    def tick(i: int) -> object:
+    inputs = []
+    for i in range(CALLS):
         now = 10**9 + i * STEP_NS
         targets = JointTargets(
             i // 10, now - now % (10 * STEP_NS), states[0].q, kp, kd, True, True, i // 5, 1, now, now, True, 100.0,
             False, 0.1, zero,
         )  # fmt: skip
-        return supervisor.step(SupervisorInputs(states[i % 64]._replace(t_ns=now), targets, commands), now)
+        commands = (OperatorCommand(_act(i), now, 1, _act(i), False), None, None, None)
+        inputs.append(SupervisorInputs(standing_still(states[0])._replace(t_ns=now), targets, commands))
+
+    def tick(i: int) -> object:
+        return supervisor.step(inputs[i], 10**9 + i * STEP_NS)
 
     return tick
 

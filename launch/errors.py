@@ -11,14 +11,14 @@ from teleopd.robots.link import RobotLinkError
 from teleopd.robots.model import UnknownJoint, WrongHardware
 from teleopd.robots.virtual.perturbation import UnknownPerturbation
 from teleopd.safety.limits import LimitError
-from teleopd.service.console.errors import PortTaken, RenderUnavailable
+from teleopd.service.console.errors import ConsoleError
 from teleopd.service.policy.errors import PolicyError
 from teleopd.service.retarget.calibration import CalibrationError
 from teleopd.service.retarget.tables import TableError
 
 USER_ERRORS: tuple[type[Exception], ...] = (
     ConfigError, UnknownName, SourceError, RobotLinkError, SessionBusy, SessionMissing, SegmentMissing,
-    SchemaMismatch, UnknownJoint, WrongHardware, UnknownPerturbation, LimitError, RenderUnavailable, PortTaken,
+    SchemaMismatch, UnknownJoint, WrongHardware, UnknownPerturbation, LimitError, ConsoleError,
     PolicyError, CalibrationError, TableError,
 )  # fmt: skip
 

@@ -32,7 +32,7 @@ from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
 from teleopd.service.child import REFUSED_EXIT, refusal
 from teleopd.service.console.snapshot import read_snapshot
 from teleopd.service.console.status_line import render_status
-from teleopd.service.console.trace import Trace
+from teleopd.service.console.trace import TraceRecorder
 from teleopd.service.policy.card import gains_for
 from teleopd.service.policy.library import ResolvedPolicy, absent_sentence, resolve
 from teleopd.service.streams import Bus, LoopStatus
@@ -45,8 +45,8 @@ LOWER_S = 0.5
 COUNTDOWN_S = {"sim": 0.6}
 """How long a robot stands after the end was asked for, before it is damped; a virtual one hangs by then."""
 COUNTDOWN_REAL_S = 10.0
-SNAPSHOT_AT = 0.6
-"""The picture shows the run at this share of its length: in the middle of the motion."""
+VIDEO_FPS = 15
+"""Software rendering takes about 0.25 s a frame."""
 
 
 class ServiceRun:
@@ -144,7 +144,7 @@ class ServiceRun:
             config.robot, config.source, self.policy.card.name if self.policy else None, config.sha256, GATE_STEPS
         )
         self._collector = RunCollector(self.model, identity, time.monotonic_ns())
-        self._trace = Trace(time.monotonic_ns()) if config.video or config.snapshot else None
+        self._trace = TraceRecorder(keep=bool(config.video))
         self._lowered = self._hung = False
 
     def _card_gains(self) -> tuple[str, Array, Array]:
@@ -235,28 +235,22 @@ class ServiceRun:
                     raise CommandError(sentence)
 
     def _keep_trace(self, ticks: Any) -> None:
-        if self._trace is None:
-            return
-        self._trace.add_ticks(ticks)
-        human = self._bus.slot("human").read()
-        if human is not None:
-            self._trace.add_human(human)
+        shown = self._bus.slot("reference").read() if self.policy is None else None
+        self._trace.add(ticks, self._bus.slot("human").read(), shown)
 
-    def write_pictures(self) -> list[Path]:
-        """Render the snapshot and the video that were asked for, after `run`.
+    def write_pictures(self, progress: Callable[[float], None] = lambda _share: None) -> list[Path]:
+        """Render the snapshot and the video that were asked for, after `run`; `progress` hears 0 to 1.
 
         Raises:
-            ConsoleError: this machine cannot draw; says what to install.
+            ConsoleError: this machine cannot draw, or the run held nothing to draw.
         """
         from teleopd.service.console.render import render_video, snapshot
 
         made: list[Path] = []
-        if self._trace is None or len(self._trace) == 0:
-            return made
         if self.config.snapshot:
-            snapshot(self.model, self._trace.at(self._trace.duration_s * SNAPSHOT_AT), Path(self.config.snapshot))
+            snapshot(self.model, self._trace.still(), Path(self.config.snapshot))
             made.append(Path(self.config.snapshot))
         if self.config.video:
-            render_video(self.model, self._trace, Path(self.config.video))
+            render_video(self.model, self._trace.trace(), Path(self.config.video), fps=VIDEO_FPS, progress=progress)
             made.append(Path(self.config.video))
         return made

@@ -54,7 +54,8 @@ class Gate:
         self._want, self._last, self._from = np.zeros(3 * n), np.zeros(3 * n), np.zeros(3 * n)
         self._last[2 * n :] = model.kd_damp
         self._state, self._a, self._b = np.zeros(2 * n), np.zeros(n), np.zeros(n)
-        self._box_low, self._box_high, self._c = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._c = np.zeros(n)
+        self._least, self._most = self._low.copy(), self._high.copy()
         self._wide, self._flags2 = np.zeros(3 * n), np.zeros(2 * n, dtype=bool)
         self._flags, self._flags_b = np.zeros(3 * n, dtype=bool), np.zeros(3 * n, dtype=bool)
         self._differs: npt.NDArray[np.bool_] = np.zeros(n, dtype=bool)
@@ -116,14 +117,15 @@ class Gate:
             return False
         self._state[:n], self._state[n:] = state.q, state.dq
         a = np.abs(self._state, out=self._wide[: 2 * n])
-        return bool(np.less(a, self._possible, out=self._flags2).all())
+        return _all(np.less(a, self._possible, out=self._flags2))
 
     def _take_wanted(self, q: Array, kp: Array, kd: Array) -> bool:
         n = self._n
-        if not _shape_of(q) == _shape_of(kp) == _shape_of(kd) == (n,):
+        shape = (n,)
+        if not (_is_vector(q, shape) and _is_vector(kp, shape) and _is_vector(kd, shape)):
             return False
         self._want[:n], self._want[n : 2 * n], self._want[2 * n :] = q, kp, kd
-        return bool(np.isfinite(self._want, out=self._flags).all())
+        return _all(np.isfinite(self._want, out=self._flags))
 
     def _blend(self, now_ns: int) -> None:
         share = (now_ns - self._blend_from_ns) * 1e-9 / BLEND_S
@@ -136,33 +138,34 @@ class Gate:
         self._want += np.multiply(self._from, 1.0 - weight, out=self._wide)
 
     def _permit(self, dt_s: float) -> JointCommand:
-        n, limits, counts = self._n, self._limits, self.step_counts
-        out = self._buffers[self._turn]
-        q, kp, kd = out[:n], out[n : 2 * n], out[2 * n :]
-        want, last = self._want[:n], self._last[:n]
-        # The whitelist comes first among the bounds because the torque interval needs the gains that will be sent.
-        np.maximum(self._want[n:], 0.0, out=out[n:])
-        np.minimum(out[n:], self._high[n:], out=out[n:])
-        if np.not_equal(out[n:], self._want[n:], out=self._flags[n:]).any():
-            counts[WHITELIST] += 1
+        n, limits = self._n, self._limits
+        out, want, last = self._buffers[self._turn], self._want, self._last[: self._n]
+        low, high, a = self._least[:n], self._most[:n], self._a
         # Joint box. It never excludes the last command, so that a joint found outside moves in at the permitted rate.
-        low = np.minimum(limits.soft_lower, last, out=self._box_low)
-        high = np.maximum(limits.soft_upper, last, out=self._box_high)
-        self._clip(want, low, high, q, BOX)
+        np.minimum(limits.soft_lower, last, out=low)
+        np.maximum(limits.soft_upper, last, out=high)
         # Rate box about the last emitted command; intersected, so that the torque step cannot leave it either.
-        np.multiply(limits.rate_max, dt_s, out=self._c)
-        np.maximum(low, np.subtract(last, self._c, out=self._a), out=low)
-        np.minimum(high, np.add(last, self._c, out=self._b), out=high)
-        self._clip(q, low, high, q, RATE)
-        self._bound_torque(q, kp, kd, low, high)
-        self.joint_counts += np.not_equal(q, want, out=self._differs)
+        reach = np.multiply(limits.rate_max, dt_s, out=self._c)
+        np.maximum(low, np.subtract(last, reach, out=a), out=low)
+        np.minimum(high, np.add(last, reach, out=a), out=high)
+        # The whitelist is applied with the boxes because the torque interval needs the gains that will be sent.
+        np.maximum(want, self._least, out=out)
+        np.minimum(out, self._most, out=out)
+        if _any(np.not_equal(out, want, out=self._flags)):
+            self._attribute(out)
+        self._bound_torque(out[:n], out[n : 2 * n], out[2 * n :], low, high)
+        self.joint_counts += np.not_equal(out[:n], want[:n], out=self._differs)
         return self._assert_and_emit(out)
 
-    def _clip(self, values: Array, low: Array, high: Array, out: Array, step: int) -> None:
-        a = np.minimum(np.maximum(values, low, out=self._a), high, out=self._a)
-        if np.not_equal(a, values, out=self._differs).any():
-            self.step_counts[step] += 1
-        out[:] = a
+    def _attribute(self, out: Array) -> None:
+        """Count which of the bounds changed what was wanted."""
+        n, limits, counts = self._n, self._limits, self.step_counts
+        want, last = self._want, self._last[:n]
+        counts[WHITELIST] += _any(self._flags[n:])
+        lowest, highest = np.minimum(limits.soft_lower, last), np.maximum(limits.soft_upper, last)
+        boxed = np.minimum(np.maximum(want[:n], lowest), highest)
+        counts[BOX] += _any(boxed != want[:n])
+        counts[RATE] += _any(boxed != out[:n])
 
     def _bound_torque(self, q: Array, kp: Array, kd: Array, low: Array, high: Array) -> None:
         """|kp (q - q_measured) - kd dq_measured| <= tau, by moving q within [low, high], else by scaling the gains."""
@@ -171,7 +174,7 @@ class Gate:
         torque = np.subtract(q, self._state[:n], out=self._b)
         torque *= kp
         torque -= damping
-        if np.less_equal(np.abs(torque, out=self._c), self._tau, out=self._differs).all():
+        if _all(np.less_equal(np.abs(torque, out=self._c), self._tau, out=self._differs)):
             return
         self.step_counts[TORQUE] += 1
         bad = ~self._differs
@@ -191,7 +194,7 @@ class Gate:
         """The last word: within every bound, or damping. A NaN compares as false and is caught too."""
         np.less_equal(self._low, out, out=self._flags)
         np.less_equal(out, self._high, out=self._flags_b)
-        if not np.logical_and(self._flags, self._flags_b, out=self._flags).all():
+        if not _all(np.logical_and(self._flags, self._flags_b, out=self._flags)):
             self.step_counts[REFUSED] += 1
             return self._damp(self._emit, measured=True)
         self._last[:] = out
@@ -223,5 +226,15 @@ class Gate:
         return command
 
 
-def _shape_of(values: Any) -> tuple[int, ...]:
-    return values.shape if isinstance(values, np.ndarray) and values.dtype.kind == "f" else (-1,)
+def _is_vector(values: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(values, np.ndarray) and values.shape == shape and values.dtype.kind == "f"
+
+
+def _all(flags: npt.NDArray[np.bool_]) -> bool:
+    """`flags.all()` at a fifth of its cost for so few."""
+    return 0 not in flags.tobytes()
+
+
+def _any(flags: npt.NDArray[np.bool_]) -> bool:
+    """`flags.any()`, likewise."""
+    return 1 in flags.tobytes()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.progress import Progress
 
 from teleopd.launch.config import RunConfig, resolve
 from teleopd.launch.errors import CommandError
@@ -84,8 +85,12 @@ def serve(config: RunConfig, *, as_json: bool = False) -> int:
     report = run.run()
     if config.report:
         write_report(Path(config.report), report)
-    for path in run.write_pictures():
-        Console(stderr=True).print(f"wrote {path}", highlight=False)
+    console = Console(stderr=True, highlight=False)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("rendering", total=1.0, visible=bool(config.video))
+        pictures = run.write_pictures(lambda share: bar.update(task, completed=share))
+    for path in pictures:
+        console.print(f"wrote {path}")
     _show(report, as_json)
     return 0 if report["upright"] else 1
 

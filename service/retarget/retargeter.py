@@ -115,6 +115,9 @@ class Retargeter:
             self._tracking = False
         dt_s = min(max(gap_ns * 1e-9, MIN_DT_S), MAX_DT_S)
         qpos = self._track(target_map, pose, dt_s) if self._tracking else self._acquire(target_map, pose)
+        if not np.isfinite(qpos).all():  # only what the frame checks refuse can do this; never publish it
+            self._tracking, self.problem = False, "the pose has no solution: its numbers are not finite"
+            return None
         self._last_ns, self._pose_resets = pose.t_source_ns, pose.resets
         return self._reference(pose, qpos, t_content_ns)
 

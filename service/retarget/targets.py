@@ -102,19 +102,25 @@ class TargetMap:
         self._origin = self._origin + xy
 
     def __call__(self, pose: HumanPose) -> Targets:
-        """Targets of one pose."""
+        """Targets of one pose; what an untracked body holds (even NaN) reaches no row."""
+        seen = self._all_seen
+        if not pose.valid.all():
+            seen = (self._needs @ ~pose.valid) == 0
+            lost = ~pose.valid[:, None]
+            pose = pose._replace(
+                pos_w=np.where(lost, 0.0, pose.pos_w), quat_w=np.where(lost, (1.0, 0.0, 0.0, 0.0), pose.quat_w)
+            )
         frames = pose.quat_w[self._frames]
-        outer = (frames[:, :, None] * frames[:, None, :]).reshape(-1, 16, 1)
-        constants = (self._turned @ outer)[:, :, 0]
+        outer = (frames[:, :, None] * frames[:, None, :]).reshape(-1, 16)
+        constants = np.einsum("kij,kj->ki", self._turned, outer)
         self._widen(constants)
         pos = self._m @ pose.pos_w
         pos[:, :2] = pos[:, :2] @ self._turn_xy
         pos += self._n @ constants
         pos[:, :2] += self._origin
         pos[:, 2] += self._lift
-        quats = (self._products @ pose.quat_w[self._humans][:, :, None])[:, :, 0]
+        quats = np.einsum("kij,kj->ki", self._products, pose.quat_w[self._humans])
         self._keep_above_floor(pos, quats)
-        seen = self._all_seen if pose.valid.all() else (self._needs @ ~pose.valid) == 0
         return Targets(pos, quats, seen)
 
     def hip_centre_xy(self, pose: HumanPose) -> Array:

@@ -164,7 +164,7 @@ class Rig:
             return self
         if self.tick:
             return self._climb(mode)
-        key = (mode, repr(self.supervisor._config), repr(self.target_changes), self.standby_on, self.limits.soft_upper.sum())
+        key = (mode, self.supervisor._config, repr(self.target_changes), self.standby_on, self.limits.soft_upper.sum())
         if key not in _CLIMBED:
             climbed = copy.copy(self._climb(mode))
             climbed.gate = None  # type: ignore[assignment]

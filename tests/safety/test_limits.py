@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tests.safety.conftest import KD, KP, make_model
 
 from teleopd.robots.model import WrongHardware
 from teleopd.safety.limits import LimitError, SafetyLimits
 from teleopd.safety.thresholds import THRESHOLD_TABLE, Thresholds
-from tests.safety.conftest import KD, KP, make_model
 
 MODEL = make_model()
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.safety.conftest import N, make_model, state
 
 from teleopd.robots.model import Reference
 from teleopd.safety import attitude as att
 from teleopd.safety.reference_guard import GuardBounds, ReferenceGuard
 from teleopd.safety.words import Mode
-from tests.safety.conftest import N, make_model, state
 
 MS = 1_000_000
 MODEL = make_model()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from teleopd.drivers.human_pose import MVN, HumanPose
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.robots.model import RobotModel

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.robots.model import RobotModel
 from teleopd.service.retarget.calibration import Calibration, CalibrationError, RobotRest, rest_positions

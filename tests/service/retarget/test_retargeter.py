@@ -8,6 +8,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
+
 from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.robots.model import Reference, RobotModel
@@ -133,9 +134,8 @@ def test_a_gap_acquires_anew_without_moving_the_root(robot: RobotModel, walk: li
     retargeter = Retargeter(robot, MVN)
     for pose in walk[:60]:
         before = used(retargeter.update(pose))
-    jumped = walk[200]._replace(
-        pos_w=walk[200].pos_w + [4.0, 1.0, 0.0], t_ns=walk[59].t_ns + 260_000_000, t_source_ns=walk[59].t_ns + 260_000_000
-    )
+    late_ns = walk[59].t_ns + 260_000_000
+    jumped = walk[200]._replace(pos_w=walk[200].pos_w + [4.0, 1.0, 0.0], t_ns=late_ns, t_source_ns=late_ns)
     after = used(retargeter.update(jumped))
     assert after.resets == before.resets + 1 and after.seq == before.seq + 1
     np.testing.assert_allclose(after.root_pos_w[:2], before.root_pos_w[:2], atol=0.02)
@@ -169,12 +169,22 @@ def test_a_lost_hand_is_held_and_a_lost_pelvis_gives_nothing(robot: RobotModel, 
     valid = np.ones(23, dtype=bool)
     valid[MVN.body_names.index("LeftHand")] = False
     pos = walk[30].pos_w.copy()
-    pos[MVN.body_names.index("LeftHand")] = (5.0, 5.0, 5.0)
+    pos[MVN.body_names.index("LeftHand")] = np.nan
     held = used(retargeter.update(walk[30]._replace(valid=valid, pos_w=pos)))
     assert np.abs(held.q - before.q).max() < 0.05
     valid[0] = False
     assert retargeter.update(walk[31]._replace(valid=valid)) is None
     assert retargeter.problem == "the pelvis or a hip is not tracked"
+
+
+def test_numbers_that_are_not_finite_are_never_published(robot: RobotModel, walk: list[HumanPose]):
+    retargeter = Retargeter(robot, MVN)
+    before = used(retargeter.update(walk[0]))
+    assert retargeter.update(walk[1]._replace(pos_w=walk[1].pos_w * np.nan)) is None
+    assert retargeter.problem == "the pose has no solution: its numbers are not finite"
+    after = used(retargeter.update(walk[2]))
+    assert after.resets == before.resets + 1 and after.seq == before.seq + 1
+    np.testing.assert_allclose(after.root_pos_w, before.root_pos_w, atol=0.02)
 
 
 def test_nothing_is_made_before_every_body_was_seen_once(robot: RobotModel, person: Person):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 import pytest
+
 from teleopd.drivers.human_pose import HumanPose
 from teleopd.robots.model import Array, RobotModel
 from teleopd.service.retarget.calibration import Calibration
@@ -67,7 +68,8 @@ def test_no_joint_moves_faster_than_the_limit_or_leaves_its_range(
     robot: RobotModel, kinematics: Kinematics, table: RetargetTable
 ):
     solver, limits = make(FastSolver, kinematics, table), robot.limits
-    near = targets_of(kinematics, table, kinematics.qpos(np.array([0, 0, 0.78]), np.array([1.0, 0, 0, 0]), robot.q_stand))
+    home = kinematics.qpos(np.array([0, 0, 0.78]), np.array([1.0, 0, 0, 0]), robot.q_stand)
+    near = targets_of(kinematics, table, home)
     before = solver.acquire(near, MVN_ROOT_ROW)[kinematics.qpos_index]
     far = kinematics.qpos(np.array([0, 0, 0.78]), np.array([1.0, 0, 0, 0]), robot.q_stand + 3.0)
     targets, fastest = targets_of(kinematics, table, far), 0.0

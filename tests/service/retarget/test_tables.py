@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from teleopd.drivers.human_pose import MVN
 from teleopd.robots.model import RobotModel
 from teleopd.service.retarget.kinematics import Kinematics
@@ -70,7 +71,10 @@ def test_a_pair_without_a_table_is_refused_by_name():
     ("change", "sentence"),
     [
         (("schema = 1", "shema = 1"), "t: unknown key 'shema' at the top level; the nearest is 'schema'"),
-        (("pelvis = \"Pelvis\"", "pelvs = \"Pelvis\""), "t: unknown key 'pelvs' in [skeleton.mvn]; the nearest is 'pelvis'"),
+        (
+            ('pelvis = "Pelvis"', 'pelvs = "Pelvis"'),
+            "t: unknown key 'pelvs' in [skeleton.mvn]; the nearest is 'pelvis'",
+        ),
         (
             ('human = "T8"', 'human = "T8"\nanker = "x"'),
             "t: unknown key 'anker' in [skeleton.mvn.match]; the nearest is 'anchor'",
@@ -85,7 +89,10 @@ def test_a_pair_without_a_table_is_refused_by_name():
         ),
         (("schema = 1", "schema = 2"), "t: schema is 2; this version reads schema 1"),
         (("schema = 1", "schema = '1'"), "t: Expected 'int', got 'str' - at '$.schema'"),
-        (('position = "foot"', 'position = "feet"'), "t: Invalid enum value 'feet' - at '$.skeleton[...].match[1].position'"),
+        (
+            ('position = "foot"', 'position = "feet"'),
+            "t: Invalid enum value 'feet' - at '$.skeleton[...].match[1].position'",
+        ),
         (("base = [100, 5]", "base = [100]"), "Expected 'array' of length 2"),
         (("base = [100, 5]", "base = [-1, 5]"), "weights of 'base' must lie between 0 and 10000"),
         (("base = [100, 5]", "base = [nan, 5]"), "weights of 'base' must lie between 0 and 10000"),
@@ -109,7 +116,10 @@ def test_a_pair_without_a_table_is_refused_by_name():
             ("[t_pose]", "[solver]\njoint_speed_limit_rad_s = 0\n[t_pose]"),
             "t: solver.joint_speed_limit_rad_s is 0; it must lie between 0.1 and 100",
         ),
-        (("sole_below_foot_m = 0.03", "sole_below_foot_m = nan"), "sole_below_foot_m is nan; it must lie between 0 and 0.5"),
+        (
+            ("sole_below_foot_m = 0.03", "sole_below_foot_m = nan"),
+            "sole_below_foot_m is nan; it must lie between 0 and 0.5",
+        ),
         (("schema = 1", "schema = "), "t: not valid TOML"),
     ],
 )
