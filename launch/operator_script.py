@@ -13,7 +13,7 @@ from teleopd.safety.words import Act, Mode, SafetyStatus
 BALANCING = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 REPEAT_NS = 500_000_000
 """An act that had no effect is repeated after this long."""
-ENGAGE_AFTER_NS = 1_200_000_000
+ENGAGE_AFTER_NS = 800_000_000
 """Standing freely for so long before engaging alone: the gantry has let go and the policy has settled."""
 PRESS_NS, PRESS_PERIOD_NS = 400_000_000, 600_000_000
 """Engaging needs a press that begins while the source is fresh, so the script presses again and again."""

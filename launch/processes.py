@@ -6,10 +6,13 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 
@@ -117,15 +120,37 @@ class Processes:
         environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         before = {key: os.environ.get(key) for key in environment}
         os.environ.update(environment)
+        # Spawn imports the parent's main module into every child: the whole command line, mujoco and all, into the
+        # motor process too. An empty one in its place keeps children to what their own target imports.
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
         try:
             process.start()
         finally:
+            sys.modules["__main__"] = main
             for key, value in before.items():
                 if value is None:
                     os.environ.pop(key, None)
                 else:
                     os.environ[key] = value
         return process
+
+
+class ProcessCpu:
+    """Share of one core another process used since it was first asked about [%]; 0 where /proc does not tell."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, tuple[float, float]] = {}
+
+    def percent(self, pid: int) -> float:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        used_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        now_s = time.monotonic()
+        first_s, first_used_s = self._first.setdefault(pid, (now_s, used_s))
+        return 100.0 * (used_s - first_used_s) / (now_s - first_s) if now_s > first_s else 0.0
 
 
 def _how(exitcode: int) -> str:

@@ -17,7 +17,7 @@ from teleopd.launch import registry
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.operator_script import Gantry, OperatorScript
-from teleopd.launch.processes import Processes
+from teleopd.launch.processes import ProcessCpu, Processes
 from teleopd.launch.sources import make_source, source_options
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.links.sim.control import SimControl
@@ -74,7 +74,7 @@ class ServiceRun:
         )
         self._limits_check()
         self._notes: list[str] = []
-        self._report: dict[str, Any] = {}
+        self._cpu = ProcessCpu()
 
     def _limits_check(self) -> None:
         """Refuse a loosened or unknown safety limit before any process exists."""
@@ -212,7 +212,7 @@ class ServiceRun:
             self._collector.note_fall(truth.t_ns)
         self._bus.slot("loop_virtual_robot").write(LoopStatus(
             truth.t_ns, truth.loop_rate_hz, truth.loop_ticks, truth.loop_missed, truth.loop_late_p50_us,
-            truth.loop_late_p99_us, truth.loop_late_max_us, truth.loop_work_p50_us, truth.loop_work_p99_us, 0.0,
+            truth.loop_late_p99_us, truth.loop_late_max_us, truth.loop_work_p50_us, truth.loop_work_p99_us, self._cpu.percent(truth.pid),
         ))  # fmt: skip
 
     def _announce(self, status: SafetyStatus | None, last: Mode | None) -> Mode | None:

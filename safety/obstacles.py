@@ -74,7 +74,7 @@ class Obstacles:
             return int(Cause.MOTOR_HOT)
         if source.lost:
             return int(Cause.SOURCE_LOST)
-        if not source.fresh_for(self._fresh_ns, now_ns) or not source.rate_ok(targets.reference_hz):
+        if not source.fresh_for(self._fresh_ns, now_ns) or not source.rate_ok:
             return int(Cause.SOURCE_STALE)
         if source.invalid:
             return int(Cause.SOURCE_INVALID)

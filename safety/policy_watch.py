@@ -79,6 +79,8 @@ class SourceWatch:
         """Start of the current unbroken stream, 0 while there is none."""
         self.stale = self.lost = True
         self.frozen = self.invalid = False
+        self.rate_ok = False
+        """References of the last second came at 80 % of the nominal rate or more."""
 
     def note(self, targets: JointTargets) -> None:
         """Take in new targets."""
@@ -90,6 +92,7 @@ class SourceWatch:
             self._stale_hz = targets.reference_hz
             self._stale_ns = self._thresholds.stale_after_ns(targets.reference_hz)
         self._samples.append((targets.t_ns, targets.reference_seq))
+        self.rate_ok = self._rate_ok(targets.reference_hz)
         self.invalid = not targets.reference_valid
 
     def judge(self, targets: JointTargets | None, now_ns: int) -> None:
@@ -111,11 +114,8 @@ class SourceWatch:
         """An unbroken stream for at least that long."""
         return self.fresh_since_ns > 0 and now_ns - self.fresh_since_ns >= wanted_ns
 
-    def rate_ok(self, nominal_hz: float) -> bool:
-        """References of the last second came at 80 % of the nominal rate or more.
-
-        Counted by their sequence numbers, so that a policy slower than the source miscounts nothing.
-        """
+    def _rate_ok(self, nominal_hz: float) -> bool:
+        """Counted by sequence numbers, so that a policy slower than the source miscounts nothing."""
         if len(self._samples) < 2 or not nominal_hz > 0.0:
             return False
         last_ns, last_seq = self._samples[-1]

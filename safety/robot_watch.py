@@ -52,7 +52,8 @@ class RobotWatch:
             return
         self._judge_speed(state.dq)
         self._judge_attitude(state.quat_w)
-        fault = bool(state.motor_fault.any())
+        bits = state.motor_fault.tobytes()
+        fault = bits.count(0) != len(bits)
         if self.messages % _TEMPERATURE_EVERY == 1:
             self._judge_temperature(float(state.temperature_c.max()))
         self.fault = fault or self._too_hot_now

@@ -2,7 +2,7 @@
 
 A *term* is measured or wanted now (a joint position, the roll of the reference ...); `History` and `Future` repeat
 groups of terms. Blocks stand in the vector in the order in which the card lists them. A term's value is
-`clip(value - offset) * scale`.
+`clip(value - offset) * scale`. A *hidden* term has no place of its own: it is seen through `History`, `Lags` or `Future`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,12 @@ class _Term(_Block, frozen=True, kw_only=True):
 
     group: str
     """Name by which `History` and `Future` refer to it."""
-    scale: float = 1.0
+    scale: float | tuple[float, ...] = 1.0
+    """One factor, or one for each value."""
     clip: tuple[float, float] | None = None
     """Bounds before scaling, in the unit of the value."""
+    hidden: bool = False
+    """Only the blocks that repeat its group show it."""
 
 
 class _Joints(_Term, frozen=True, kw_only=True):
@@ -64,18 +67,28 @@ class LastAction(_Joints, frozen=True, kw_only=True):
     """The network's previous output as the card feeds it back, 0 at start."""
 
 
+class ReferenceQError(_Joints, frozen=True, kw_only=True):
+    """Reference minus measured joint positions [rad]."""
+
+
 class Gyro(_Term, frozen=True, kw_only=True):
-    """Angular velocity of the pelvis in its own frame [rad/s]."""
+    """Angular velocity of the body that carries the card's IMU, in its own frame [rad/s]."""
+
+    axes: Axes = "xyz"
+
+
+class BaseLinVel(_Term, frozen=True, kw_only=True):
+    """Measured velocity of the pelvis in its own frame [m/s]; needs odometry."""
 
     axes: Axes = "xyz"
 
 
 class Gravity(_Term, frozen=True, kw_only=True):
-    """Unit vector of gravity in the pelvis frame, (0, 0, -1) when upright."""
+    """Unit vector of gravity in the frame of the card's IMU body, (0, 0, -1) when upright."""
 
 
 class RollPitch(_Term, frozen=True, kw_only=True):
-    """Roll and pitch of the pelvis [rad]."""
+    """Roll and pitch of the card's IMU body [rad]."""
 
 
 class ReferenceLinVel(_Term, frozen=True, kw_only=True):
@@ -96,19 +109,103 @@ class ReferenceAngVel(_Term, frozen=True, kw_only=True):
 class ReferenceHeight(_Term, frozen=True, kw_only=True):
     """Height of the reference root above the floor [m]."""
 
+    add_m: float = 0.0
+    """Added to it [m]."""
+
 
 class ReferenceRollPitch(_Term, frozen=True, kw_only=True):
     """Roll and pitch of the reference root [rad]."""
 
 
+class ReferenceGravity(_Term, frozen=True, kw_only=True):
+    """Unit vector of gravity in the reference root frame."""
+
+
+class ReferenceDisplacement(_Term, frozen=True, kw_only=True):
+    """Way from the present reference root to that of a coming step [m]; 0 at step 0."""
+
+    axes: Axes = "xyz"
+    frame: Literal["root", "heading"]
+    """Of the present reference root."""
+
+
+class ReferenceHeading(_Term, frozen=True, kw_only=True):
+    """Horizontal unit vector in which the reference root faces, (x, y) in the present reference's heading frame."""
+
+
+class AnchorOrientation(_Term, frozen=True, kw_only=True):
+    """Rotation from a body of the robot to the same body of the reference: two columns of its matrix, 6 values."""
+
+    body: str
+    """MJCF body; its pose comes from the pelvis through the joints between."""
+    flatten: Literal["row_major", "column_major"]
+    """(r00, r01, r10, r11, r20, r21), or the first column and then the second."""
+    align: Literal["start", "none"]
+    """'start' turns the reference so that both face the same way at the first tick."""
+
+
+class AnchorPosition(_Term, frozen=True, kw_only=True):
+    """Way from a body of the robot to the same body of the reference, in the robot body's frame [m]; needs odometry."""
+
+    body: str
+    align: Literal["start", "none"]
+    """'start' turns and shifts the reference horizontally so that both coincide at the first tick."""
+
+
+class KeyPoints(_Term, frozen=True, kw_only=True):
+    """The card's points, three values each, in the robot's heading frame. The first two need odometry."""
+
+    quantity: Literal["error", "from_root", "velocity"]
+    """Reference minus robot point [m]; reference point minus robot root [m]; reference velocity [m/s]."""
+
+
+class Phase(_Term, frozen=True, kw_only=True):
+    """Sine or cosine of a clock that starts with the policy."""
+
+    function: Literal["sin", "cos"]
+    period_s: float
+    """[s]"""
+    offsets_rad: tuple[float, ...] = (0.0,)
+    """One value for each [rad]."""
+    still_below: float | None = None
+    """While the reference's velocities are below this [m/s, rad/s], every angle is pi."""
+
+
+class Constant(_Term, frozen=True, kw_only=True):
+    """The same value always: a mode number, a boot flag, an input of a mode not used."""
+
+    width: int
+    value: float = 0.0
+
+
+class ForceLimit(_Term, frozen=True, kw_only=True):
+    """How hard the policy may push against what holds its arms."""
+
+    form: Literal["newton", "flag_newton_stiffness"]
+    """The limit [N]; or (1, limit, limit / 0.05 m), all zero when it is off."""
+
+
 class History(_Block, frozen=True, kw_only=True):
-    """The last `length` ticks of some groups, each tick one stacked vector, the present tick excluded."""
+    """The last `length` ticks of some groups, each tick one stacked vector."""
 
     of: tuple[str, ...]
     """Groups, in the order in which they are stacked."""
     length: int
     """Ticks."""
     order: Literal["oldest_first", "newest_first"]
+    fill: Literal["zeros", "current"]
+    """What stands for ticks before the start."""
+    present: bool = False
+    """Whether the present tick is the newest of them."""
+
+
+class Lags(_Block, frozen=True, kw_only=True):
+    """Chosen ticks of some groups, each tick one stacked vector, in the order given."""
+
+    of: tuple[str, ...]
+    """Groups, in the order in which they are stacked."""
+    lags: tuple[int, ...]
+    """Ticks back; 0 is the present one."""
     fill: Literal["zeros", "current"]
     """What stands for ticks before the start."""
 
@@ -122,19 +219,29 @@ class Future(_Block, frozen=True, kw_only=True):
     """Ticks ahead."""
 
 
-JointBlock = Q | Dq | ReferenceQ | ReferenceDq | LastAction
-VectorBlock = Gyro | ReferenceLinVel | ReferenceAngVel
-AttitudeBlock = Gravity | RollPitch | ReferenceHeight | ReferenceRollPitch
-Term = JointBlock | VectorBlock | AttitudeBlock
-Block = Term | History | Future
+JointBlock = Q | Dq | ReferenceQ | ReferenceDq | ReferenceQError | LastAction
+VectorBlock = Gyro | BaseLinVel | ReferenceLinVel | ReferenceAngVel | ReferenceDisplacement
+AttitudeBlock = Gravity | RollPitch | ReferenceHeight | ReferenceRollPitch | ReferenceGravity | ReferenceHeading
+BodyBlock = AnchorOrientation | AnchorPosition | KeyPoints
+InputBlock = Phase | Constant | ForceLimit
+Term = JointBlock | VectorBlock | AttitudeBlock | BodyBlock | InputBlock
+Repeat = History | Lags | Future
+Block = Term | Repeat
 
 _REFERENCE_FIELDS: dict[type[_Block], tuple[str, ...]] = {
     ReferenceQ: ("q",),
     ReferenceDq: ("dq",),
+    ReferenceQError: ("q",),
     ReferenceLinVel: ("root_lin_vel_w", "root_quat_w"),
     ReferenceAngVel: ("root_ang_vel_w", "root_quat_w"),
     ReferenceHeight: ("root_pos_w",),
     ReferenceRollPitch: ("root_quat_w",),
+    ReferenceGravity: ("root_quat_w",),
+    ReferenceDisplacement: ("root_pos_w", "root_quat_w"),
+    ReferenceHeading: ("root_quat_w",),
+    AnchorOrientation: ("q", "root_quat_w"),
+    AnchorPosition: ("q", "root_pos_w", "root_quat_w"),
+    KeyPoints: ("dq", "q", "root_ang_vel_w", "root_lin_vel_w", "root_pos_w", "root_quat_w"),
 }
 
 
@@ -148,3 +255,15 @@ def reference_fields(blocks: tuple[Block, ...]) -> tuple[str, ...]:
     return tuple(sorted({field for block in blocks for field in _REFERENCE_FIELDS.get(type(block), ())}))
 
 
+def needs_odometry(block: Block) -> bool:
+    """Whether a block reads the measured position or velocity of the root."""
+    return isinstance(block, BaseLinVel | AnchorPosition) or (
+        isinstance(block, KeyPoints) and block.quantity != "velocity"
+    )
+
+
+def ticks_of(block: Repeat) -> int:
+    """How many stacked vectors a repeating block shows."""
+    if isinstance(block, History):
+        return block.length
+    return len(block.lags if isinstance(block, Lags) else block.steps)

@@ -58,7 +58,7 @@ class MinkSolver:
         self._posture_weights[dofs] = np.sqrt(self._smoothing * fade)
         self._posture.set_cost(self._posture_weights)
         self._posture.set_target(self._qpos)
-        self._solve(targets, "track", self._settings.iterations, posture=True)
+        self._solve(targets, "track", self._settings.iterations_for(dt_s), posture=True)
         reach = self._settings.joint_speed_limit_rad_s * dt_s
         qpos = np.array(self._configuration.q)
         qpos[joints] = np.clip(qpos[joints], previous - reach, previous + reach)

@@ -16,6 +16,11 @@ MAX_WEIGHT = 1e4
 """Beyond it the normal equations lose the small rows to rounding (weights enter squared)."""
 
 
+FAST_HZ = 90.0
+"""From here on a frame gets `fast_iterations`. Measured at 120 Hz on boxing, two walks and a back flip: two steps give
+the position errors of three to 0.01 cm and the orientation errors to 0.1 deg; at 60 Hz fast motion needs three."""
+
+
 class TableError(ValueError):
     """A `retarget.toml` that cannot be used: names the file, the place and what would be right."""
 
@@ -87,12 +92,19 @@ class SolverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the inverse kinematics."""
 
     iterations: int = 3
+    """Steps a frame."""
+    fast_iterations: int = 2
+    """Steps a frame of sources at `FAST_HZ` or more: consecutive frames lie closer together."""
     acquire_iterations: int = 5
     damping: float = 0.5
     joint_speed_limit_rad_s: float = 20.0
     smoothing: float = 45.0
     smoothing_factors: dict[str, float] = {}
     """Joint name pattern -> factor on `smoothing`; the first match counts."""
+
+    def iterations_for(self, dt_s: float) -> int:
+        """Steps for a frame that follows `dt_s` after the last one [s]."""
+        return self.fast_iterations if dt_s <= 1.0 / FAST_HZ else self.iterations
 
 
 class RetargetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -208,6 +220,7 @@ def _check(table: RetargetTable, where: str) -> None:
     s = table.solver
     for name, value, low, high in (
         ("solver.iterations", s.iterations, 1, 50),
+        ("solver.fast_iterations", s.fast_iterations, 1, 50),
         ("solver.acquire_iterations", s.acquire_iterations, 1, 100),
         ("solver.damping", s.damping, 1e-6, 1e3),
         ("solver.joint_speed_limit_rad_s", s.joint_speed_limit_rad_s, 0.1, 100.0),

@@ -20,6 +20,9 @@ from teleopd.safety.words import OPERATOR_WRITERS, Act, Cause, Mode, OperatorCom
 
 settings.register_profile("default", max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile(
+    "mutants", max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 N = 3

@@ -207,8 +207,9 @@ def test_what_is_not_finite_or_misshapen_repeats_the_last_command(bad, which):
 
 
 @pytest.mark.parametrize(
-    "bad", [None, {"q": np.full(N, np.nan)}, {"dq": np.full(N, np.inf)}, {"q": np.zeros(N + 1)}, {"q": np.full(N, 100.0)},
-            {"dq": np.full(N, -1000.0)}]
+    "bad",
+    [None, {"q": np.full(N, np.nan)}, {"dq": np.full(N, np.inf)}, {"q": np.zeros(N + 1)}, {"dq": np.zeros(N + 1)},
+     {"q": np.full(N, 100.0)}, {"dq": np.full(N, -1000.0)}],
 )  # fmt: skip
 def test_without_a_possible_state_the_answer_is_damping(bad):
     gate, now = fresh()

@@ -304,7 +304,8 @@ def test_the_first_command_after_damp_is_damping(rig):
 
 
 @pytest.mark.parametrize(
-    "bits, mode", [((0x08, 0), Mode.RETURN), ((0x20, 0x02), Mode.DAMPED), ((0x20, 0), Mode.ACTIVE), ((0, 2), Mode.ACTIVE)]
+    "bits, mode",
+    [((0x08, 0), Mode.RETURN), ((0x20, 0x02), Mode.DAMPED), ((0x20, 0), Mode.ACTIVE), ((0, 2), Mode.ACTIVE)],
 )
 def test_the_vendor_remote_stops(rig, bits, mode):
     rig.to(Mode.ACTIVE)
@@ -617,7 +618,8 @@ def test_one_repeated_sample_counts_once(rig):
     "bad",
     [
         {"q": np.array([0.0, np.nan, 0.0])}, {"dq": np.array([0.0, np.inf, 0.0])}, {"q": np.zeros(4)},
-        {"dq": np.zeros(2)}, {"quat_w": np.zeros(4)}, {"quat_w": np.array([2.0, 0, 0, 0])}, {"gyro_b": np.full(3, np.nan)},
+        {"dq": np.zeros(2)}, {"quat_w": np.zeros(4)}, {"quat_w": np.array([2.0, 0, 0, 0])},
+        {"gyro_b": np.full(3, np.nan)}, {"gyro_b": np.zeros(2)}, {"quat_w": np.zeros(3)},
         {"q": np.array([200.0, 0.0, 0.0])}, {"dq": np.array([0.0, 0.0, 2e3])}, {"quat_w": np.full(4, np.nan)},
     ],
 )  # fmt: skip

@@ -115,6 +115,11 @@ def test_mink_agrees_frame_by_frame(
         assert fast.objective(a, targets) == pytest.approx(fast.objective(b, targets), rel=0.02, abs=0.02)
 
 
+@pytest.mark.parametrize(("hz", "steps"), [(30.0, 3), (60.0, 3), (89.9, 3), (90.1, 2), (120.0, 2), (240.0, 2)])
+def test_steps_a_frame_depend_on_the_rate_alone(hz: float, steps: int):
+    assert SolverSettings(iterations=3, fast_iterations=2).iterations_for(1.0 / hz) == steps
+
+
 def test_smoothing_factors_go_by_the_first_matching_pattern():
     settings = SolverSettings(smoothing=10.0, smoothing_factors={"waist_*": 4.0, "*_yaw_joint": 2.0})
     weights = smoothing_weights(settings, ("waist_yaw_joint", "left_hip_yaw_joint", "left_knee_joint"))

@@ -1,0 +1,1 @@
+"""OptiTrack Motive over NatNet."""
