@@ -9,7 +9,9 @@ facing +X, arms out to the sides, palms down. Xsens MVN streams exactly that; ev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +37,8 @@ class Skeleton:
     family: str
     """'mvn' for the 23 Xsens segments; others as their drivers come."""
     body_names: tuple[str, ...]
+    parents: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    """Bone tree: body -> the body in whose frame its position is fixed; parents come first, the root is absent."""
 
 
 class HumanPose(NamedTuple):
@@ -61,4 +65,15 @@ class HumanPose(NamedTuple):
     """Pressed buttons by name; empty where the device has none."""
 
 
-MVN = Skeleton("mvn", MVN_SEGMENTS)
+MVN_PARENTS: Mapping[str, str] = MappingProxyType({
+    "L5": "Pelvis", "L3": "L5", "T12": "L3", "T8": "T12", "Neck": "T8", "Head": "Neck",
+    "RightShoulder": "T8", "RightUpperArm": "RightShoulder", "RightForeArm": "RightUpperArm",
+    "RightHand": "RightForeArm",
+    "LeftShoulder": "T8", "LeftUpperArm": "LeftShoulder", "LeftForeArm": "LeftUpperArm", "LeftHand": "LeftForeArm",
+    "RightUpperLeg": "Pelvis", "RightLowerLeg": "RightUpperLeg", "RightFoot": "RightLowerLeg",
+    "RightToe": "RightFoot",
+    "LeftUpperLeg": "Pelvis", "LeftLowerLeg": "LeftUpperLeg", "LeftFoot": "LeftLowerLeg", "LeftToe": "LeftFoot",
+})  # fmt: skip
+"""Segment chain of the MVN user manual."""
+
+MVN = Skeleton("mvn", MVN_SEGMENTS, MVN_PARENTS)

@@ -27,6 +27,11 @@ if [ "${#need_apt[@]}" -gt 0 ]; then
 fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip 2>&1 | grep -v '^WARNING' || true
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[test]' 2>&1 | grep -vE '^WARNING' || true
+log="$venv/setup.log"
+echo "setting up $venv (a minute or two the first time)"
+if ! "$venv/bin/python" -m pip install --disable-pip-version-check -e '.[test]' >"$log" 2>&1; then
+  tail -n 15 "$log" >&2
+  echo "set-up failed; the whole log is $log" >&2
+  exit 2
+fi
 "$venv/bin/python" -c 'import teleopd.launch.cli' || { echo "set-up failed: teleopd does not import" >&2; exit 2; }

@@ -16,6 +16,7 @@ from teleopd.robots.model import Reference
 from teleopd.service.child import CpuMeter, Ending, refuse
 from teleopd.service.frame_checks import FrameChecks
 from teleopd.service.retarget.retargeter import Retargeter
+from teleopd.service.retarget.tables import TableError
 from teleopd.service.streams import FAMILIES, MAX_BODIES, Bus, HumanView, LoopStatus, ReferenceLog, SourceStatus
 
 STATUS_PERIOD_S = 0.1
@@ -77,14 +78,13 @@ def main(
     from teleopd.robots.catalog import load_robot
 
     model = load_robot(robot)
-    source = make_source()
-    bus = Bus(session, model.n)
-    stage = SourceStage(
-        FrameChecks(source.skeleton), Retargeter(model, source.skeleton, solver=solver), source_id=time.monotonic_ns()
-    )
+    ending, bus = Ending(), Bus(session, model.n)
     try:
-        asyncio.run(_run(source, stage, bus, Ending()))
-    except SourceError as error:
+        source = make_source()
+        retargeter = Retargeter(model, source.skeleton, solver=solver)
+        stage = SourceStage(FrameChecks(source.skeleton), retargeter, source_id=time.monotonic_ns())
+        asyncio.run(_run(source, stage, bus, ending))
+    except (SourceError, TableError) as error:
         refuse(session, "source", str(error))
 
 

@@ -6,21 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teleopd.drivers.human_pose import MVN, MVN_SEGMENTS, Array, HumanPose, Skeleton
+from teleopd.drivers.human_pose import MVN, MVN_PARENTS, MVN_SEGMENTS, Array, HumanPose, Skeleton
 from teleopd.drivers.motion_file import rotations as rot
 
-_PARENT_NAMES = {
-    "L5": "Pelvis", "L3": "L5", "T12": "L3", "T8": "T12", "Neck": "T8", "Head": "Neck",
-    "RightShoulder": "T8", "RightUpperArm": "RightShoulder", "RightForeArm": "RightUpperArm",
-    "RightHand": "RightForeArm",
-    "LeftShoulder": "T8", "LeftUpperArm": "LeftShoulder", "LeftForeArm": "LeftUpperArm", "LeftHand": "LeftForeArm",
-    "RightUpperLeg": "Pelvis", "RightLowerLeg": "RightUpperLeg", "RightFoot": "RightLowerLeg",
-    "RightToe": "RightFoot",
-    "LeftUpperLeg": "Pelvis", "LeftLowerLeg": "LeftUpperLeg", "LeftFoot": "LeftLowerLeg", "LeftToe": "LeftFoot",
-}  # fmt: skip
 SEGMENT: dict[str, int] = {name: i for i, name in enumerate(MVN_SEGMENTS)}
 """Segment name -> index."""
-PARENTS: tuple[int, ...] = tuple(SEGMENT[_PARENT_NAMES[n]] if n in _PARENT_NAMES else -1 for n in MVN_SEGMENTS)
+PARENTS: tuple[int, ...] = tuple(SEGMENT[MVN_PARENTS[n]] if n in MVN_PARENTS else -1 for n in MVN_SEGMENTS)
 """Parent index of each MVN segment, -1 for the pelvis; parents come first."""
 BALL_HEIGHT_M = 0.02
 """Toe joint (ball of the foot) above the floor of a flat foot; measured 0.017 to 0.022 on two Xsens exports."""

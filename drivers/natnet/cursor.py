@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -112,17 +110,20 @@ class Cursor:
             raise self._short(self.at + size)
         self.at += size
 
-    @contextmanager
-    def section(self, size: int, what: str) -> Iterator[None]:
-        """Confine reading to the next `size` bytes and end behind them, whatever was left unread.
+    def enter(self, what: str) -> int:
+        """Read an int32 size and confine reading to so many bytes; returns what `leave` needs.
 
         Raises:
-            WireError: section_size when there are not so many.
+            WireError: truncated; section_size when there are not so many.
         """
+        size = self.i32()
         if not 0 <= size <= self.left:
-            raise WireError("section_size", f"{what} declares {size} B but {self.left} B are left")
+            raise WireError("section_size", f"{what} declare {size} B but {self.left} B are left")
         outer, self.limit = self.limit, self.at + size
-        yield
+        return outer
+
+    def leave(self, outer: int) -> None:
+        """End behind the section, whatever was left unread in it."""
         self.at, self.limit = self.limit, outer
 
     def _short(self, end: int) -> WireError:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from teleopd.drivers.natnet.cursor import Cursor
 from teleopd.drivers.natnet.messages import (
@@ -58,15 +59,13 @@ def read_frame(data: bytes, at: int, version: Version) -> Frame:
     modern = version >= (3, 0)
     number = cursor.i32()
     sets = _section(cursor, sized, 5, "marker sets", _marker_set)
-    unlabelled = _points_section(cursor, sized)
+    unlabelled = _unlabelled(cursor, sized)
     extras: list[BodyMarkers] = []
     if modern:
         bodies = _records(cursor, sized, "rigid bodies", BODY)
     else:
         bodies = _old_bodies(cursor, version, extras)
-    skeletons = _section(
-        cursor, sized, 8, "skeletons", _skeleton if modern else lambda c: _old_skeleton(c, version)
-    )
+    skeletons = _section(cursor, sized, 8, "skeletons", _skeleton if modern else lambda c: _old_skeleton(c, version))
     assets = _section(cursor, True, 12, "assets", _asset) if sized else ()
     markers = _markers(cursor, sized, version)
     plates = _section(cursor, sized, 8, "force plates", _analog) if version >= (2, 9) else ()
@@ -77,40 +76,32 @@ def read_frame(data: bytes, at: int, version: Version) -> Frame:
     )  # fmt: skip
 
 
-def _section(
-    cursor: Cursor, sized: bool, smallest: int, what: str, read: Callable[[Cursor], T]
-) -> tuple[T, ...]:
+def _section(cursor: Cursor, sized: bool, smallest: int, what: str, read: Callable[[Cursor], T]) -> tuple[T, ...]:
     """A count, from 4.1 a size, and the items."""
-    if not sized:
-        return tuple([read(cursor) for _ in range(cursor.count(smallest, what))])
-    count = cursor.i32()
-    if count == 0:
-        cursor.skip(cursor.i32())
-        return ()
-    cursor.at -= 4
-    return _sized(cursor, smallest, what, read)
-
-
-def _sized(cursor: Cursor, smallest: int, what: str, read: Callable[[Cursor], T]) -> tuple[T, ...]:
     count = cursor.count(smallest, what)
-    with cursor.section(cursor.i32(), what):
-        return tuple([read(cursor) for _ in range(count)])
+    outer = cursor.enter(what) if sized else cursor.limit
+    items = tuple([read(cursor) for _ in range(count)]) if count else ()
+    if sized:
+        cursor.leave(outer)
+    return items
 
 
 def _records(cursor: Cursor, sized: bool, what: str, layout: np.dtype[np.void]) -> Records:
     count = cursor.count(layout.itemsize, what, walked=False)
-    if not sized:
-        return cursor.records(layout, count)
-    with cursor.section(cursor.i32(), what):
-        return cursor.records(layout, count)
+    outer = cursor.enter(what) if sized else cursor.limit
+    items = cursor.records(layout, count)
+    if sized:
+        cursor.leave(outer)
+    return items
 
 
-def _points_section(cursor: Cursor, sized: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    if not sized:
-        return cursor.points("unlabelled markers")
+def _unlabelled(cursor: Cursor, sized: bool) -> npt.NDArray[np.float32]:
     count = cursor.count(12, "unlabelled markers", walked=False)
-    with cursor.section(cursor.i32(), "unlabelled markers"):
-        return cursor.floats(3 * count).reshape(count, 3)
+    outer = cursor.enter("unlabelled markers") if sized else cursor.limit
+    points = cursor.floats(3 * count).reshape(count, 3)
+    if sized:
+        cursor.leave(outer)
+    return points
 
 
 def _marker_set(cursor: Cursor) -> MarkerSet:
@@ -166,9 +157,7 @@ def _markers(cursor: Cursor, sized: bool, version: Version) -> Records:
 def _analog(cursor: Cursor) -> Analog:
     ident = cursor.i32()
     channels = cursor.count(4, "channels")
-    return Analog(
-        ident, tuple([cursor.floats(cursor.count(4, "samples", walked=False)) for _ in range(channels)])
-    )
+    return Analog(ident, tuple([cursor.floats(cursor.count(4, "samples", walked=False)) for _ in range(channels)]))
 
 
 def _suffix(cursor: Cursor, sized: bool) -> tuple[float, int, int, float, int, int, int, int, int, int]:

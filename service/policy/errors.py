@@ -93,6 +93,68 @@ class WrongJoints(PolicyError):
         super().__init__(f"card '{card}': {problem}")
 
 
+class NoBody(PolicyError):
+    """The robot has no body of that name."""
+
+    def __init__(self, robot: str, body: str, known: Sequence[str]) -> None:
+        super().__init__(f"{robot} has no body '{body}'{nearest(body, known)} Valid: {', '.join(known)}")
+
+
+class NeedsOdometry(PolicyError):
+    """The policy wants to know where the robot is, and nothing measures it."""
+
+    def __init__(self, card: str, link: str) -> None:
+        super().__init__(
+            f"card '{card}' needs odometry (position and velocity of the root), the link '{link}' has none: "
+            "run it in simulation, or with motion capture of the robot"
+        )
+
+
+class WrongArmature(PolicyError):
+    """The simulated robot's rotor inertia is far from the one the policy was trained with."""
+
+    def __init__(self, card: str, joint: str, wanted: float, found: float) -> None:
+        super().__init__(
+            f"card '{card}' says armature {wanted:g} kg m^2 at {joint}, the robot's MJCF has {found:g}: "
+            "a policy trained with one falls with the other"
+        )
+
+
+class MetadataConflict(PolicyError):
+    """The card and the metadata inside the ONNX disagree."""
+
+    def __init__(self, card: str, what: str, wanted: object, found: object, way_out: str = "") -> None:
+        super().__init__(f"card '{card}' says {what} {wanted}, the ONNX metadata say {found}{way_out}")
+
+
+class NonFiniteWeights(PolicyError):
+    """The file holds NaN or infinite weights."""
+
+    def __init__(self, path: Path, tensor: str, count: int, size: int) -> None:
+        super().__init__(f"{path} has {count} non-finite values of {size} in the weights '{tensor}'")
+
+
+class DataAbsent(PolicyError):
+    """The weights of an ONNX lie in another file, which is not there."""
+
+    def __init__(self, path: Path, data: str) -> None:
+        super().__init__(f"{path} keeps its weights in '{data}', which is not beside it: put it into {path.parent}")
+
+
+class WrongClip(PolicyError):
+    """The motion inside the ONNX is not the one the card describes."""
+
+    def __init__(self, card: str, what: str, wanted: object, found: object) -> None:
+        super().__init__(f"card '{card}' says the motion inside has {what} {wanted}, the ONNX has {found}")
+
+
+class CannotImport(PolicyError):
+    """A description of a policy cannot be turned into a card."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} cannot be imported: {problem}")
+
+
 class WrongRate(PolicyError):
     """A policy run at another rate than it was trained at falls (TWIST2 at 100 Hz: 53 of 80 stay up, at 50 Hz 78)."""
 

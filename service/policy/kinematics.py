@@ -22,7 +22,7 @@ class _Link(NamedTuple):
     quat: Quat
     axis: Vector
     """Of the hinge, in the link; zero without one."""
-    index: int
+    joint: int
     """Of the joint in motor order; -1 without one."""
 
 
@@ -62,8 +62,8 @@ class Chain:
         spin = gyro_b
         for link in self._links:
             spin = rotate(conjugate(multiply(link.quat, _hinge(link, q))), spin)
-            if link.index >= 0:
-                rate = float(dq[link.index])
+            if link.joint >= 0:
+                rate = float(dq[link.joint])
                 spin = (spin[0] + rate * link.axis[0], spin[1] + rate * link.axis[1], spin[2] + rate * link.axis[2])
         return spin
 
@@ -75,9 +75,9 @@ class Chain:
         for link in self._links:
             at, velocity = _carried(at, velocity, spin, rotate(quat, link.pos))
             quat = multiply(multiply(quat, link.quat), _hinge(link, q))
-            if link.index >= 0:
+            if link.joint >= 0:
                 a, b, c = rotate(quat, link.axis)
-                rate = float(dq[link.index])
+                rate = float(dq[link.joint])
                 spin = (spin[0] + rate * a, spin[1] + rate * b, spin[2] + rate * c)
         return _carried(at, velocity, spin, rotate(quat, offset))
 
@@ -96,9 +96,9 @@ def _carried(at: Vector, velocity: Vector, spin: Vector, way: Vector) -> tuple[V
 
 
 def _hinge(link: _Link, q: Array) -> Quat:
-    if link.index < 0:
+    if link.joint < 0:
         return (1.0, 0.0, 0.0, 0.0)
-    half = 0.5 * float(q[link.index])
+    half = 0.5 * float(q[link.joint])
     sine = math.sin(half)
     return (math.cos(half), sine * link.axis[0], sine * link.axis[1], sine * link.axis[2])
 
@@ -121,10 +121,18 @@ def _links(mjcf: Path, body: str, root: str, joints: tuple[str, ...], robot: str
         if mj.body_jntnum[at]:
             first = int(mj.body_jntadr[at])
             joint = joints.index(mujoco.mj_id2name(mj, mujoco.mjtObj.mjOBJ_JOINT, first))
-            axis = tuple(map(float, mj.jnt_axis[first]))
-        links.append(_Link(tuple(map(float, mj.body_pos[at])), tuple(map(float, mj.body_quat[at])), axis, joint))
+            axis = _vector(mj.jnt_axis[first])
+            if mj.jnt_pos[first].any():
+                raise NoBody(robot, f"{body} (its joint {joints[joint]} is not at the origin of its link)", names)
+        w, x, y, z = map(float, mj.body_quat[at])
+        links.append(_Link(_vector(mj.body_pos[at]), (w, x, y, z), axis, joint))
         at = int(mj.body_parentid[at])
     return tuple(reversed(links))
+
+
+def _vector(values: Any) -> Vector:
+    x, y, z = map(float, values)
+    return (x, y, z)
 
 
 @functools.lru_cache(maxsize=8)

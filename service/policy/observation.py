@@ -7,21 +7,23 @@ tick that came to nothing leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from teleopd.robots.model import Array, IntArray, LowState, Reference, RobotModel, UnknownJoint
+from teleopd.robots.model import Array, IntArray, LowState, Reference, RobotModel
 from teleopd.service.policy import blocks as b
-from teleopd.service.policy.attitude import roll_pitch, rotate_heading_inverse, rotate_inverse
 from teleopd.service.policy.card import Card, Slot
-from teleopd.service.policy.errors import WrongJoints
+from teleopd.service.policy.history import Past
+from teleopd.service.policy.kinematics import Chain
+from teleopd.service.policy.terms import Reader, Readers, Tick, motor_indices
+
+__all__ = ["Float32", "ObservationBuilder", "motor_indices"]
 
 Float32 = npt.NDArray[np.float32]
-_Reader = Callable[[Reference, LowState, Float32], Array | Float32 | Sequence[float]]
-"""Gives one term, unscaled, from reference, state and the last action."""
-_DOWN_W: Array = np.array([0.0, 0.0, -1.0])
+TORSO_BODY = "torso_link"
+"""MJCF body that carries the torso IMU of every Unitree humanoid."""
 
 
 class ObservationBuilder:
@@ -30,184 +32,167 @@ class ObservationBuilder:
     def __init__(self, card: Card, model: RobotModel) -> None:
         """Raises:
         WrongJoints: the card names joints that the robot does not have.
+        NoBody: the card names bodies that the robot does not have.
         """
         self._card = card
         self._layout = card.layout()
         self.width = self._layout[-1].stop
         self._observation = np.zeros((1, self.width), dtype=np.float32)
-        self._last_action = np.zeros(card.model.output_width, dtype=np.float32)
-        terms = [slot for slot in self._layout if not isinstance(slot.block, b.History | b.Future)]
-        self._raw = np.zeros(sum(slot.stop - slot.start for slot in terms))
-        self._place: IntArray = np.concatenate([np.arange(slot.start, slot.stop) for slot in terms])
-        self._compile_terms(terms, model)
-        self._histories = [
-            _History(slot.block, self._group(slot.block.of), self._observation[0, slot.start : slot.stop])
-            for slot in self._layout
-            if isinstance(slot.block, b.History)
-        ]
-        self._copies = [
-            (np.arange(slot.start, slot.stop), np.tile(self._group(slot.block.of), len(slot.block.steps)))
-            for slot in self._layout
-            if isinstance(slot.block, b.Future)
-        ]
+        self._tick = Tick(card.model.output_width)
+        if card.compliance is not None:
+            self._tick.force_limit_n = card.compliance.default_n
+        self._readers = Readers(card, model)
+        self._torso = Chain(model, TORSO_BODY) if card.imu == "torso" else None
+        self._torso_quat, self._torso_gyro = np.zeros(4), np.zeros(3)
+        self._compile(model)
 
-    def build(self, reference: Reference, state: LowState) -> Float32:
-        """The observation of this tick, shape (1, width): a buffer that the next call overwrites."""
+    def build(self, reference: Reference, state: LowState, window: Sequence[Reference] | None = None) -> Float32:
+        """The observation of this tick, shape (1, width): a buffer that the next call overwrites.
+
+        `window` holds the references at the card's `future_steps`; without it the present one stands for them.
+        """
+        tick = self._tick
+        tick.serial += 1
+        tick.reference = tick.present = reference
+        tick.state = state
+        self._place_imu(tick, state)
         for view, read in self._terms:
-            view[:] = read(reference, state, self._last_action)
-        raw, row = self._raw, self._observation[0]
+            view[:] = read(tick)
+        if window is not None:
+            for view, read, step in self._coming:
+                tick.reference = window[step]
+                view[:] = read(tick)
+        raw, values, row = self._raw, self._values, self._observation[0]
         raw -= self._offset
         if self._clips:
             np.clip(raw, self._lower, self._upper, out=raw)
         raw *= self._scale
         raw[self._zero] = 0.0
-        row[self._place] = raw
-        for history in self._histories:
-            history.show(row)
-        for to, source in self._copies:
-            row[to] = row[source]
+        values[:] = raw
+        if window is None and len(self._repeated):
+            values[len(values) - len(self._repeated) :] = values[self._repeated]
+        row[self._place] = values[self._shown]
+        for past in self._pasts:
+            past.show(values)
+        for to, source in self._futures:
+            row[to] = values[source]
         return self._observation
 
     def push(self, action: Float32) -> None:
         """Note the action to feed back, shape (output_width,), and end the tick that `build` began."""
-        row = self._observation[0]
-        for history in self._histories:
-            history.append(row)
-        self._last_action[:] = action
+        for past in self._pasts:
+            past.append(self._values)
+        self._tick.action[:] = action
+        self._tick.count += 1
+        self._readers.started()
 
     def reset(self) -> None:
-        """Forget histories and the last action, as before the first tick."""
-        self._last_action[:] = 0.0
-        for history in self._histories:
-            history.reset()
+        """Forget histories, alignment and the last action, as before the first tick."""
+        self._tick.action[:] = 0.0
+        self._tick.count = 0
+        self._readers.reset()
+        for past in self._pasts:
+            past.reset()
 
-    def _group(self, names: tuple[str, ...]) -> IntArray:
-        """Places of the terms of some groups, stacked group by group."""
-        return np.concatenate([
-            np.arange(slot.start, slot.stop)
-            for name in names
-            for slot in self._layout
-            if not isinstance(slot.block, b.History | b.Future) and slot.block.group == name
-        ])  # fmt: skip
+    @property
+    def count(self) -> int:
+        """Ticks pushed since the start."""
+        return self._tick.count
 
-    def _compile_terms(self, terms: list[Slot], model: RobotModel) -> None:
-        width = len(self._raw)
+    @property
+    def force_limit_n(self) -> float | None:
+        """Force limit that the policy is shown [N]; None: off."""
+        return self._tick.force_limit_n
+
+    @force_limit_n.setter
+    def force_limit_n(self, newton: float | None) -> None:
+        self._tick.force_limit_n = newton
+
+    def _place_imu(self, tick: Tick, state: LowState) -> None:
+        if self._torso is None:
+            tick.quat_w, tick.gyro_b = state.quat_w, state.gyro_b
+            return
+        w, x, y, z = state.quat_w.tolist()
+        a, c, d = state.gyro_b.tolist()
+        self._torso_quat[:] = self._torso.quat((w, x, y, z), state.q)
+        self._torso_gyro[:] = self._torso.gyro((a, c, d), state.q, state.dq)
+        tick.quat_w, tick.gyro_b = self._torso_quat, self._torso_gyro
+
+    # Compilation
+
+    def _compile(self, model: RobotModel) -> None:
+        """Lay out the term values: every term at the present tick, then those of coming steps."""
+        terms = [(slot.block, slot) for slot in self._layout if not isinstance(slot.block, b.Repeat)]
+        starts: dict[tuple[int, int], int] = {}
+        width = 0
+        for i, (term, _) in enumerate(terms):
+            starts[i, 0] = width
+            width += self._card.term_width(term)
+        here = width
+        steps = self._card.future_steps
+        for slot in self._layout:
+            for i, (term, _) in enumerate(terms):
+                if isinstance(slot.block, b.Future) and term.group in slot.block.of:
+                    for step in slot.block.steps:
+                        if (i, step) not in starts:
+                            starts[i, step] = width
+                            width += self._card.term_width(term)
+        self._raw, self._values = np.zeros(width), np.zeros(width, dtype=np.float32)
         self._offset, self._scale = np.zeros(width), np.ones(width)
         self._lower, self._upper = np.full(width, -np.inf), np.full(width, np.inf)
-        self._terms: list[tuple[Array, _Reader]] = []
+        self._terms: list[tuple[Array, Reader]] = []
+        self._coming: list[tuple[Array, Reader, int]] = []
         zero: list[int] = []
-        start = 0
-        for slot in terms:
-            term = slot.block
-            assert not isinstance(term, b.History | b.Future)
-            here = slice(start, start + slot.stop - slot.start)
-            self._scale[here] = term.scale
-            if term.clip is not None:
-                self._lower[here], self._upper[here] = term.clip
-            if isinstance(term, b.JointBlock):
-                names = self._card.order_of(term)
-                zero += [start + names.index(name) for name in term.zero]
-                if term.offset == "default_pose":
-                    self._offset[here] = self._card.default_of(names)
-            self._terms.append((self._raw[here], _reader(self._card, term, model)))
-            start = here.stop
+        repeated: list[int] = []
+        for (i, step), start in starts.items():
+            term = terms[i][0]
+            size = self._card.term_width(term)
+            zero += self._compile_term(term, slice(start, start + size))
+            view, read = self._raw[start : start + size], self._readers.of(term)
+            if step == 0:
+                self._terms.append((view, read))
+            else:
+                self._coming.append((view, read, steps.index(step)))
+                repeated += range(starts[i, 0], starts[i, 0] + size)
+        assert len(repeated) == width - here
         self._zero = np.array(zero, dtype=np.intp)
         self._clips = bool(np.isfinite(self._lower).any() or np.isfinite(self._upper).any())
+        self._repeated = np.array(repeated, dtype=np.intp)
+        self._compile_places([term for term, _ in terms], [slot for _, slot in terms], starts)
 
+    def _compile_term(self, term: b.Term, here: slice) -> list[int]:
+        """Offset, clip and scale of a term; the places that are always zero."""
+        self._scale[here] = term.scale
+        if term.clip is not None:
+            self._lower[here], self._upper[here] = term.clip
+        if not isinstance(term, b.JointBlock):
+            return []
+        names = self._card.order_of(term)
+        if term.offset == "default_pose":
+            self._offset[here] = self._card.default_of(names)
+        return [here.start + names.index(name) for name in term.zero]
 
-class _History:
-    """The last ticks of some groups. Kept twice in a row, so that any window of it is one contiguous piece."""
+    def _compile_places(self, terms: list[b.Term], slots: list[Slot], starts: dict[tuple[int, int], int]) -> None:
+        def group(names: tuple[str, ...], step: int = 0) -> IntArray:
+            """Places of the terms of some groups, stacked group by group."""
+            return np.concatenate([
+                np.arange(starts[i, step], starts[i, step] + self._card.term_width(term))
+                for name in names for i, term in enumerate(terms) if term.group == name
+            ])  # fmt: skip
 
-    def __init__(self, block: b.History, places: IntArray, slot: Float32) -> None:
-        self._length, self._places = block.length, places
-        self._newest_first, self._fill_current = block.order == "newest_first", block.fill == "current"
-        self._ring = np.zeros((2 * block.length, len(places)), dtype=np.float32)
-        self._slot = slot.reshape(block.length, len(places))
-        self._head = 0
-        self._empty = True
-
-    def show(self, row: Float32) -> None:
-        """Write the window into its slot of the observation."""
-        if self._empty and self._fill_current:
-            self._ring[:] = row[self._places]
-        window = self._ring[self._head : self._head + self._length]
-        self._slot[:] = window[::-1] if self._newest_first else window
-
-    def append(self, row: Float32) -> None:
-        """Add the tick now in `row`, dropping the oldest."""
-        np.take(row, self._places, out=self._ring[self._head])
-        self._ring[self._head + self._length] = self._ring[self._head]
-        self._head = (self._head + 1) % self._length
-        self._empty = False
-
-    def reset(self) -> None:
-        self._ring[:] = 0.0
-        self._head = 0
-        self._empty = True
-
-
-def motor_indices(card: Card, names: tuple[str, ...], model: RobotModel) -> IntArray:
-    """Motor indices of joints a card names.
-
-    Raises:
-        WrongJoints: the robot has no such joint.
-    """
-    try:
-        return model.indices(names)
-    except UnknownJoint as error:
-        raise WrongJoints(card.name, str(error)) from None
-
-
-def _reader(card: Card, term: b.Term, model: RobotModel) -> _Reader:
-    """The function that gives a term's plain values."""
-    if isinstance(term, b.JointBlock):
-        return _joint_reader(card, term, model)
-    if isinstance(term, b.ReferenceLinVel):
-        return _velocity_reader(term, lambda reference: reference.root_lin_vel_w)
-    if isinstance(term, b.ReferenceAngVel):
-        return _velocity_reader(term, lambda reference: reference.root_ang_vel_w)
-    if isinstance(term, b.Gyro):
-        axes = _axes(term)
-        return lambda reference, state, action: state.gyro_b[axes]
-    return _ATTITUDES[type(term)]
-
-
-def _joint_reader(card: Card, term: b.JointBlock, model: RobotModel) -> _Reader:
-    names = card.order_of(term)
-    index = motor_indices(card, names, model)
-    if isinstance(term, b.Q):
-        return lambda reference, state, action: state.q[index]
-    if isinstance(term, b.Dq):
-        return lambda reference, state, action: state.dq[index]
-    if isinstance(term, b.ReferenceQ):
-        return lambda reference, state, action: reference.q[index]
-    if isinstance(term, b.ReferenceDq):
-        return lambda reference, state, action: reference.dq[index]
-    outputs = np.array([card.action_joints.index(name) for name in names], dtype=np.intp)
-    return lambda reference, state, action: action[outputs]
-
-
-def _velocity_reader(term: b.ReferenceLinVel | b.ReferenceAngVel, velocity_w: Callable[[Reference], Array]) -> _Reader:
-    axes = _axes(term)
-    if term.frame == "world":
-        return lambda reference, state, action: velocity_w(reference)[axes]
-    rotate = rotate_inverse if term.frame == "root" else rotate_heading_inverse
-    picked = axes.tolist()
-
-    def read(reference: Reference, state: LowState, action: Float32) -> list[float]:
-        velocity = rotate(reference.root_quat_w, velocity_w(reference))
-        return [velocity[axis] for axis in picked]
-
-    return read
-
-
-def _axes(term: b.VectorBlock) -> IntArray:
-    return np.array(["xyz".index(axis) for axis in term.axes], dtype=np.intp)
-
-
-_ATTITUDES: dict[type[b.Term], _Reader] = {
-    b.RollPitch: lambda reference, state, action: roll_pitch(state.quat_w),
-    b.Gravity: lambda reference, state, action: rotate_inverse(state.quat_w, _DOWN_W),
-    b.ReferenceRollPitch: lambda reference, state, action: roll_pitch(reference.root_quat_w),
-    b.ReferenceHeight: lambda reference, state, action: (float(reference.root_pos_w[2]),),
-}
+        shown = [(slot, starts[i, 0]) for i, slot in enumerate(slots) if not terms[i].hidden]
+        empty: IntArray = np.array([], dtype=np.intp)
+        self._place: IntArray = np.concatenate([empty, *(np.arange(slot.start, slot.stop) for slot, _ in shown)])
+        self._shown: IntArray = np.concatenate(
+            [empty, *(np.arange(start, start + slot.stop - slot.start) for slot, start in shown)]
+        )
+        self._pasts = [
+            Past(slot.block, group(slot.block.of), self._observation[0, slot.start : slot.stop])
+            for slot in self._layout
+            if isinstance(slot.block, b.History | b.Lags)
+        ]
+        self._futures = [
+            (np.arange(slot.start, slot.stop), np.concatenate([group(slot.block.of, step) for step in slot.block.steps]))
+            for slot in self._layout
+            if isinstance(slot.block, b.Future)
+        ]

@@ -17,19 +17,6 @@ from teleopd.service.retarget import quaternions as quat
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.tables import SkeletonTable
 
-PARENTS: Mapping[str, Mapping[str, str]] = {
-    "mvn": {
-        "L5": "Pelvis", "L3": "L5", "T12": "L3", "T8": "T12", "Neck": "T8", "Head": "Neck",
-        "RightShoulder": "T8", "RightUpperArm": "RightShoulder", "RightForeArm": "RightUpperArm",
-        "RightHand": "RightForeArm",
-        "LeftShoulder": "T8", "LeftUpperArm": "LeftShoulder", "LeftForeArm": "LeftUpperArm", "LeftHand": "LeftForeArm",
-        "RightUpperLeg": "Pelvis", "RightLowerLeg": "RightUpperLeg", "RightFoot": "RightLowerLeg",
-        "RightToe": "RightFoot",
-        "LeftUpperLeg": "Pelvis", "LeftLowerLeg": "LeftUpperLeg", "LeftFoot": "LeftLowerLeg", "LeftToe": "LeftFoot",
-    },
-}  # fmt: skip
-"""Bone tree of each family: a body's position is fixed in its parent's frame (MVN user manual, segment chain)."""
-
 LEG_M = (0.4, 1.4)
 """Believed hip-to-ankle lengths [m]: 1.0 m to 2.5 m tall people, legs 0.4 to 0.56 of the height."""
 
@@ -94,13 +81,12 @@ def rest_positions(pose: HumanPose, pelvis: str) -> Array:
         CalibrationError: the family's bone tree is not known or does not reach a body.
     """
     family, names = pose.skeleton.family, pose.skeleton.body_names
-    if family not in PARENTS:
-        known = ", ".join(sorted(PARENTS))
-        raise CalibrationError(f"the bone tree of skeleton '{family}' is not known; known: {known}")
+    if not pose.skeleton.parents:
+        raise CalibrationError(f"the source describes no bone tree for its skeleton '{family}'")
     at = {name: i for i, name in enumerate(names)}
     rest = np.full((len(names), 3), np.nan)
     rest[at[pelvis]] = 0.0
-    for child, parent in PARENTS[family].items():  # parents come first
+    for child, parent in pose.skeleton.parents.items():  # parents come first
         c, p = at[child], at[parent]
         rest[c] = rest[p] + quat.rotate(pose.quat_w[p] * quat.CONJUGATE, pose.pos_w[c] - pose.pos_w[p])
     if not np.isfinite(rest).all():

@@ -17,7 +17,7 @@ from teleopd.service.policy.library import shipped_cards
 Q_BLOCK = '[[observation]]\nkind = "q"\ngroup = "now"'
 WRONG = [
     ("rate_hz = 50.0", "rate_hz = 50.0\nrate = 50",
-     "unknown key 'rate' in the card; did you mean 'rate_hz'? Valid: action, attribution, default_pose, "),
+     "unknown key 'rate' in the card; did you mean 'rate_hz'? Valid: action, armature, attribution, clip, "),
     ("opset = 13", "opset = 13\nsha_256 = 1", "unknown key 'sha_256' in model; did you mean 'sha256'? Valid: file, "),
     (Q_BLOCK, Q_BLOCK + "\nscal = 2.0", "unknown key 'scal' in observation[1] (kind 'q'); did you mean 'scale'?"),
     (Q_BLOCK, Q_BLOCK + "\naxes = 'x'", "unknown key 'axes' in observation[1] (kind 'q')"),

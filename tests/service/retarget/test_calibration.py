@@ -87,5 +87,5 @@ def test_an_untracked_body_is_named(person: Callable[..., HumanPose], table: Ske
 
 
 def test_an_unknown_family_is_named(person: Callable[..., HumanPose], table: SkeletonTable):
-    with pytest.raises(CalibrationError, match="the bone tree of skeleton 'smpl' is not known; known: mvn"):
+    with pytest.raises(CalibrationError, match="the source describes no bone tree for its skeleton 'smpl'"):
         Calibration.from_pose(person()._replace(skeleton=Skeleton("smpl", MVN.body_names)), table)

@@ -1,0 +1,1 @@
+"""PICO headset through the XRoboToolkit PC service: wire, source and emulator."""

@@ -1,0 +1,1 @@
+"""Raw packets, recorded and fed back."""
