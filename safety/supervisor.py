@@ -320,7 +320,7 @@ class Supervisor:
                 self._enter(Mode.RETURN, now_ns, failsafe.strongest_cause(let_go))
 
     def _operator_acts(self, acts: list[Act], now_ns: int) -> None:
-        # RESET before ARM before READY: two acts that arrive in one tick never climb two steps.
+        # The highest rung first: two acts that arrive in one tick never climb two steps.
         for act in sorted((a for a in acts if a not in (Act.STOP, Act.DAMP)), key=_ACT_ORDER.__getitem__):
             if not self._operator_act(act, now_ns):
                 self._refused += 1
@@ -426,4 +426,4 @@ _TIMES = (
     "state_late", "state_lost", "command_gap", "targets_late", "targets_lost", "targets_standby", "tilt_error_time",
     "source_resume", "hold_longest", "deadman_return", "return_time", "reset_wait",
 )  # fmt: skip
-_ACT_ORDER = {Act.NONE: 0, Act.RESET: 1, Act.DISENGAGE: 2, Act.ARM: 3, Act.READY: 4, Act.STOP: 5, Act.DAMP: 6}
+_ACT_ORDER = {Act.DISENGAGE: 0, Act.ARM: 1, Act.READY: 2, Act.RESET: 3}

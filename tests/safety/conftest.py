@@ -211,6 +211,8 @@ class Rig:
             self._climb(Mode.ACTIVE)
             self.write(Act.STOP)
             self.step()
+        if mode in (Mode.CHECK, Mode.IDLE, Mode.READY, Mode.ARMED, Mode.ACTIVE):
+            assert self.out is not None and self.out.mode_cause == -1
         assert self.mode is mode, f"wanted {mode.name}, is in {self.mode.name}: {self.causes()}"
         return self
 

@@ -1,6 +1,6 @@
-"""Tests of the tests: change one operator, comparison or number of the safety layer at a time and demand a failing test.
+"""Tests of the tests: change one operator, comparison or number of the safety layer, and demand a failing test.
 
-    python tests/safety/mutate.py                      every mutant of the files below (about an hour)
+    python tests/safety/mutate.py                      every mutant of the files below (some hours)
     python tests/safety/mutate.py --sample 40 --seed 3 some of them
     python tests/safety/mutate.py --only gate          one file
 

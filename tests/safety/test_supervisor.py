@@ -92,6 +92,7 @@ def test_source_lost_holds_within_100_ms_returns_at_400_ms_and_needs_a_new_press
     assert 60 * MS < seen[Mode.HOLD] <= 62 * MS
     assert 400 * MS < seen[Mode.RETURN] <= 402 * MS
     assert seen[Mode.ARMED] - seen[Mode.RETURN] == 1200 * MS
+    assert rig.out.mode_cause == -1 and rig.out.since_ns == lost_ns + seen[Mode.ARMED]
     rig.source_on = True
     rig.run(3000)
     assert rig.mode is Mode.ARMED, "still held from before the loss"
@@ -294,6 +295,15 @@ def test_two_stops_in_one_tick_damp(rig):
     rig.write(Act.STOP, writer=1)
     rig.step()
     assert rig.mode is Mode.DAMPED
+
+
+def test_reset_and_ready_in_one_tick_climb_one_step(rig):
+    rig.to(Mode.DAMPED)
+    rig.run(2100)
+    rig.write(Act.RESET, writer=0)
+    rig.write(Act.READY, writer=1)
+    rig.step()
+    assert rig.mode is Mode.IDLE and rig.out.refused_commands == 1 and rig.out.mode_cause == -1
 
 
 def test_the_first_command_after_damp_is_damping(rig):
