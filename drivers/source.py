@@ -21,6 +21,11 @@ class SourceUnavailable(SourceError, ConnectionError):
 class ProtocolError(SourceError, ValueError):
     """A packet that is not what the protocol says: raised by `wire.py`, caught and counted by `source.py`."""
 
+    def __init__(self, reason: str, sentence: str | None = None) -> None:
+        """A short reason to count by, and one sentence; one argument alone is the sentence, counted as malformed."""
+        super().__init__(reason if sentence is None else sentence)
+        self.reason = "malformed" if sentence is None else reason
+
 
 class SourceState(enum.IntEnum):
     """Where a source stands; 'streaming' is never inferred from an object's existence."""

@@ -51,6 +51,7 @@ class UdpListener:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            self._prepare(sock)
             sock.bind((self.host, self.port))
         except OSError as error:
             sock.close()
@@ -65,6 +66,9 @@ class UdpListener:
         if sock is not None and self._loop is not None:
             self._loop.remove_reader(sock)
             sock.close()
+
+    def _prepare(self, sock: socket.socket) -> None:
+        """Options that must be set before binding; none here."""
 
     def _drain(self) -> None:
         for _ in range(DRAIN_LIMIT):

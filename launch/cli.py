@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 def flags_given(arguments: list[str]) -> frozenset[str]:
     """Names of the flags that were typed, as the fields they set: only these override file and environment."""
     names = (token[2:].partition("=")[0] for token in arguments if token.startswith("--"))
-    return frozenset(name.removeprefix("no-").replace("-", "_") for name in names)
+    return frozenset(name.replace("-", "_").removeprefix("no_") for name in names)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Address the source listens on."""
     port: int = 0
     """Port the source listens on; 0: the device's own."""
+    character: int = -1
+    """Xsens character (person) that is followed, 0 to 255; -1: the first one heard."""
     motion: str = ""
     """File or name for file sources."""
     loop: bool = False
@@ -99,16 +102,21 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
 
 
 def _check_ranges(config: RunConfig) -> None:
-    if not 0 <= config.port <= 65535 or not 0 <= config.view_port <= 65535:
-        raise ConfigError(f"port {config.port} is not between 0 and 65535")
-    if config.seconds < 0:
+    for key in ("port", "view_port"):
+        if not 0 <= getattr(config, key) <= 65535:
+            raise ConfigError(f"{key} {getattr(config, key)} is not between 0 and 65535")
+    if not -1 <= config.character <= 255:
+        raise ConfigError(f"character is {config.character}; give 0 to 255, or -1 for the first one heard")
+    if not 0 <= config.seconds < math.inf:
         raise ConfigError(f"seconds is {config.seconds}; give a positive number, or 0 to run until Ctrl-C")
+    if config.seed < 0:
+        raise ConfigError(f"seed is {config.seed}; give 0 or more")
     if config.mode != "whole":
         raise ConfigError(f"mode '{config.mode}' is not one of: whole")
     if config.solver not in ("fast", "mink"):
         raise ConfigError(f"solver '{config.solver}' is not one of: fast, mink")
-    if not 100 <= config.physics_hz <= 10_000:
-        raise ConfigError(f"physics_hz is {config.physics_hz}; give 100 to 10000")
+    if not 500 <= config.physics_hz <= 10_000 or config.physics_hz % 500:
+        raise ConfigError(f"physics_hz is {config.physics_hz:g}; give a multiple of 500, up to 10000")
     if config.auto_engage and config.link != "sim":
         raise ConfigError(f"auto_engage is refused on link '{config.link}': only a virtual robot may engage by itself")
 

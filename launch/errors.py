@@ -29,6 +29,8 @@ class CommandError(Exception):
 
 def sentence_of(error: Exception) -> str | None:
     """The sentence for the user, or None when the error is the program's own."""
-    if isinstance(error, CommandError | USER_ERRORS):
+    if isinstance(error, (CommandError, *USER_ERRORS)):
         return " ".join(str(error).split())
+    if isinstance(error, OSError):  # the machine says no: a full disk, a folder that may not be written
+        return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     return None

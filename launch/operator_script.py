@@ -19,6 +19,8 @@ PRESS_NS, PRESS_PERIOD_NS = 400_000_000, 600_000_000
 """Engaging needs a press that begins while the source is fresh, so the script presses again and again."""
 DAMP_TAIL_NS = 1_000_000_000
 """Damping keeps streaming so long before the processes end: a robot must not be left with a live target."""
+SILENT_NS = 2_000_000_000
+"""Nobody listens any more when robot-io has said nothing for so long; waiting for it would never end."""
 
 
 class Gantry(enum.Enum):
@@ -69,16 +71,16 @@ class OperatorScript:
             self._damp_now = True
         self._ending = True
 
-    def step(self, status: SafetyStatus | None, now_ns: int) -> Step:
-        """What to do at this moment."""
-        if status is None:
+    def step(self, status: SafetyStatus | None, now_ns: int, *, proven: bool = True) -> Step:
+        """What to do at this moment. `proven`: the robot has shown that it is virtual; needed to engage alone."""
+        if status is None or (self._ending and now_ns - status.t_ns > SILENT_NS):
             self.ended = self._ending
             return Step()
         mode = Mode(status.mode)
         if self._ending:
             return self._end_step(mode, now_ns)
         gantry = Gantry.RELEASE if self._virtual and mode in BALANCING else Gantry.LEAVE
-        if not self._auto:
+        if not self._auto or not proven:
             return Step(gantry=gantry)
         act = Act.NONE
         if mode == Mode.IDLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -45,9 +46,11 @@ MAX_RESTARTS = 5
 """A process that died so often in one run stays down; the run says so."""
 
 
-def run_child(target: str, arguments: dict[str, Any]) -> None:
+def run_child(name: str, target: str, arguments: dict[str, Any]) -> None:
     """Entry of every child: Ctrl-C is the parent's business, SIGTERM ends the child in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # Linux: what `top` shows, at most 15 characters
+        Path("/proc/self/comm").write_text(f"teleop:{name}")
     module, _, function = target.partition(":")
     getattr(importlib.import_module(module), function)(**arguments)
 
@@ -115,7 +118,7 @@ class Processes:
     def _spawn(self, spec: ProcessSpec, arguments: dict[str, Any]) -> BaseProcess:
         context = multiprocessing.get_context("spawn")
         process = context.Process(
-            target=run_child, args=(spec.target, arguments), name=f"teleopd-{spec.name}", daemon=False
+            target=run_child, args=(spec.name, spec.target, arguments), name=f"teleopd-{spec.name}", daemon=False
         )
         environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         before = {key: os.environ.get(key) for key in environment}
@@ -124,9 +127,12 @@ class Processes:
         # motor process too. An empty one in its place keeps children to what their own target imports.
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
+        # A Ctrl-C while the child still starts must not end it: it inherits the mask, then ignores the signal.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             sys.modules["__main__"] = main
             for key, value in before.items():
                 if value is None:

@@ -15,10 +15,14 @@ from teleopd.robots.catalog import link_table, robot_table
 
 SOURCES: Mapping[str, str] = {
     "xsens": "teleopd.drivers.xsens.source:XsensSource",
+    "optitrack": "teleopd.drivers.natnet.source:NatNetSource",
+    "pico": "teleopd.drivers.pico.source:PicoSource",
     "motion_file": "teleopd.drivers.motion_file.source:MotionFileSource",
 }
 EMULATORS: Mapping[str, str] = {
     "xsens": "teleopd.drivers.xsens.emulator:XsensEmulator",
+    "optitrack": "teleopd.drivers.natnet.emulator:NatNetEmulator",
+    "pico": "teleopd.drivers.pico.emulator:PicoEmulator",
 }
 
 
@@ -27,8 +31,8 @@ class UnknownName(ValueError):
 
     def __init__(self, kind: str, name: str, available: list[str]) -> None:
         near = difflib.get_close_matches(name, available, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        super().__init__(f"unknown {kind} '{name}'{hint} Valid: {', '.join(sorted(available))}")
+        hint = f"; did you mean '{near[0]}'? Valid: " if near else "; valid: "
+        super().__init__(f"unknown {kind} '{name}'{hint}{', '.join(sorted(available))}")
 
 
 def names(kind: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import time
@@ -16,7 +17,7 @@ from rich.live import Live
 from teleopd.launch import registry
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
-from teleopd.launch.operator_script import Gantry, OperatorScript
+from teleopd.launch.operator_script import BALANCING, Gantry, OperatorScript
 from teleopd.launch.processes import ProcessCpu, Processes
 from teleopd.launch.sources import make_source, source_options
 from teleopd.robots.ipc.session import SessionOwner
@@ -45,6 +46,10 @@ LOWER_S = 0.5
 COUNTDOWN_S = {"sim": 0.6}
 """How long a robot stands after the end was asked for, before it is damped; a virtual one hangs by then."""
 COUNTDOWN_REAL_S = 10.0
+BRING_DOWN_S = 6.0
+"""Longest way from ACTIVE to damped, beside the countdown."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = "ending: back to stand, then damping; again: damp now"
 VIDEO_FPS = 15
 """Software rendering takes about 0.25 s a frame."""
 
@@ -74,6 +79,8 @@ class ServiceRun:
         )
         self._limits_check()
         self._notes: list[str] = []
+        self._asked: list[str] = []
+        """Answers to signals, not yet said."""
         self._cpu = ProcessCpu()
 
     def _limits_check(self) -> None:
@@ -83,7 +90,11 @@ class ServiceRun:
     def say(self, sentence: str) -> None:
         """One sentence for the user."""
         self._notes.append(sentence)
-        self._say_out(sentence)
+        self._print(sentence)
+
+    def _print(self, sentence: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone: no reason for a robot to fall
+            self._say_out(sentence)
 
     def run(self) -> dict[str, Any]:
         """Run until the time is over, Ctrl-C, or a part refuses its set-up; returns the run report.
@@ -93,20 +104,31 @@ class ServiceRun:
             CommandError: a part refused its set-up; the sentence is its own.
         """
         owner = SessionOwner(self.config.robot)
-        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         processes = Processes(self.say)
+        self._script = OperatorScript(
+            auto_engage=self.config.auto_engage, virtual=self.config.link == "sim", countdown_s=self._countdown_s
+        )
+        # In force until the last child is gone: a Ctrl-C too many must not leave children or shared memory behind.
+        previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
             self._bus = Bus(owner.session, self.model.n, create=True)
+            self._writer = OperatorWriter(self._bus.slot("operator_serve"), owner.session.token)
             self._compose(owner, processes)
-            for number in previous:
-                signal.signal(number, self._on_signal)
-            self._loop(owner, processes)
+            try:
+                self._loop(owner, processes)
+            except Exception:
+                self._bring_down()
+                raise
             return self._collector.report(time.monotonic_ns())
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
             processes.end()
             owner.close()
+            for number, handler in previous.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+    @property
+    def _countdown_s(self) -> float:
+        return COUNTDOWN_S.get(self.config.link, COUNTDOWN_REAL_S)
 
     def _compose(self, owner: SessionOwner, processes: Processes) -> None:
         config, session = self.config, owner.session
@@ -123,10 +145,6 @@ class ServiceRun:
             )  # fmt: skip
             described = registry.reference("robot", config.robot)
             processes.start("virtual-robot", session=session, robot=described, options=options)
-        self._writer = OperatorWriter(self._bus.slot("operator_serve"), session.token)
-        self._script = OperatorScript(
-            auto_engage=config.auto_engage, virtual=virtual, countdown_s=COUNTDOWN_S.get(config.link, COUNTDOWN_REAL_S)
-        )
         if self.policy is not None:
             common = {"session": session, "robot": config.robot, "link": config.link}
             processes.start(
@@ -154,11 +172,18 @@ class ServiceRun:
         return card.name, *gains_for(card, self.model, self.config.link)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._script.ending:
-            self.say("damping now")
-        else:
-            self.say("ending: back to stand, then damping; again: damp now")
+        """Says nothing: the loop may be in the middle of printing."""
+        self._asked.append("damping now" if self._script.ending else ENDING)
         self._script.ask_end()
+
+    def _bring_down(self) -> None:
+        """This process failed while the robot may be standing: walk the ladder down with as little code as possible."""
+        if not self._script.ending:
+            self._script.ask_end()
+        deadline = time.monotonic() + self._countdown_s + BRING_DOWN_S
+        while not self._script.ended and time.monotonic() < deadline:
+            time.sleep(TICK_S)
+            self._operate(self._bus.slot("safety_status").read(), time.monotonic_ns())
 
     def _loop(self, owner: SessionOwner, processes: Processes) -> None:
         started = time.monotonic()
@@ -170,10 +195,12 @@ class ServiceRun:
             while not self._script.ended:
                 time.sleep(TICK_S)
                 now_ns = time.monotonic_ns()
-                self._check_refusals(owner, processes)
+                status: SafetyStatus | None = self._bus.slot("safety_status").read()
+                while self._asked:
+                    self.say(self._asked.pop(0))
+                self._check_refusals(owner, processes, status)
                 processes.watch()
                 drained = self._collector.collect(self._bus)
-                status: SafetyStatus | None = self._bus.slot("safety_status").read()
                 self._watch_truth()
                 self._keep_trace(drained["tick_log"])
                 self._operate(status, now_ns)
@@ -191,7 +218,8 @@ class ServiceRun:
                 live.stop()
 
     def _operate(self, status: SafetyStatus | None, now_ns: int) -> None:
-        step = self._script.step(status, now_ns)
+        proven = self._sim is not None and self._sim.is_virtual(now_ns)
+        step = self._script.step(status, now_ns, proven=proven)
         if step.act != Act.NONE:
             self._writer.act(step.act, now_ns)
         if step.engage_held or self.config.auto_engage:
@@ -212,7 +240,8 @@ class ServiceRun:
             self._collector.note_fall(truth.t_ns)
         self._bus.slot("loop_virtual_robot").write(LoopStatus(
             truth.t_ns, truth.loop_rate_hz, truth.loop_ticks, truth.loop_missed, truth.loop_late_p50_us,
-            truth.loop_late_p99_us, truth.loop_late_max_us, truth.loop_work_p50_us, truth.loop_work_p99_us, self._cpu.percent(truth.pid),
+            truth.loop_late_p99_us, truth.loop_late_max_us, truth.loop_work_p50_us, truth.loop_work_p99_us,
+            self._cpu.percent(truth.pid),
         ))  # fmt: skip
 
     def _announce(self, status: SafetyStatus | None, last: Mode | None) -> Mode | None:
@@ -221,16 +250,18 @@ class ServiceRun:
         mode = Mode(status.mode)
         if mode != last:
             why = f" ({Cause(status.mode_cause).name})" if status.mode_cause >= 0 else ""
-            self._say_out(f"{mode.name}{why}")
+            self._print(f"{mode.name}{why}")
         return mode
 
-    def _check_refusals(self, owner: SessionOwner, processes: Processes) -> None:
+    def _check_refusals(self, owner: SessionOwner, processes: Processes, status: SafetyStatus | None) -> None:
+        """A part that cannot be set up ends the run, but never one in which a robot is on its feet."""
+        standing = status is not None and Mode(status.mode) in BALANCING
         for name, child in processes.children.items():
             if child.process.exitcode == REFUSED_EXIT and not child.reported:
                 child.reported = True
                 sentence = refusal(owner.session, name) or f"{name} refused its set-up"
-                if name == "console":
-                    self.say(sentence)
+                if name == "console" or standing:
+                    self.say(f"{name} stays down: {sentence}")
                 else:
                     raise CommandError(sentence)
 

@@ -17,6 +17,8 @@ def source_options(config: RunConfig) -> dict[str, Any]:
         ConfigError: it needs an option that is missing.
     """
     registry.check("source", config.source)
+    if config.character >= 0 and config.source != "xsens":
+        raise ConfigError(f"character {config.character} is for source xsens; source {config.source} has no characters")
     if config.source == "motion_file":
         if not config.motion:
             raise ConfigError("source motion_file plays a motion; give one with --motion FILE or a built-in name")
@@ -24,6 +26,8 @@ def source_options(config: RunConfig) -> dict[str, Any]:
     options: dict[str, Any] = {"host": config.host}
     if config.port:
         options["port"] = config.port
+    if config.character >= 0:
+        options["character"] = config.character
     return options
 
 

@@ -12,6 +12,8 @@ from teleopd.robots.model import RobotModel
 
 BUILTIN: Mapping[str, str] = {
     "unitree_g1": "teleopd.robots.unitree_g1.model:MODEL",
+    "unitree_h1": "teleopd.robots.unitree_h1.model:MODEL",
+    "unitree_h1_2": "teleopd.robots.unitree_h1_2.model:MODEL",
 }
 LINKS: Mapping[str, str] = {
     "sim": "teleopd.robots.links.sim.link:SimLink",

@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from types import FrameType
+from typing import NoReturn
 
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.rates import Rate
@@ -70,7 +71,7 @@ REFUSED_EXIT = 3
 """Exit status of a child that refuses its set-up; its sentence lies in the session folder."""
 
 
-def refuse(session: Session, name: str, sentence: str) -> None:
+def refuse(session: Session, name: str, sentence: str) -> NoReturn:
     """End this child with one sentence for the parent to show; it is not restarted."""
     session.path(f"{name}.refused").write_text(sentence)
     raise SystemExit(REFUSED_EXIT)

@@ -12,7 +12,8 @@ from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
 from teleopd.robots.rates import Rate
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.words import Mode, SafetyStatus
-from teleopd.service.child import CpuMeter, Ending, loop_status
+from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
+from teleopd.service.policy.errors import PolicyError
 from teleopd.service.policy.library import ResolvedPolicy
 from teleopd.service.policy.runtime import PolicyRuntime
 from teleopd.service.streams import Bus, TickLog
@@ -91,7 +92,10 @@ def main(session: Session, robot: str, policy: ResolvedPolicy, link: str, standb
 
     model = load_robot(robot)
     bus = Bus(session, model.n)
-    runtime = PolicyRuntime(policy.card, policy.onnx_path, model, link=link)
+    try:
+        runtime = PolicyRuntime(policy.card, policy.onnx_path, model, link=link)
+    except PolicyError as error:
+        refuse(session, "standby" if standby else "control", str(error))
     stage = ControlStage(model, ReferenceGuard(model), runtime)
     references, states, statuses = bus.slot("reference"), bus.slot("state"), bus.slot("safety_status")
     targets = bus.slot("targets_standby" if standby else "targets")

@@ -45,7 +45,7 @@ class SourceStage:
         verdict = self._checks.check(pose, now_ns)
         if not verdict.accepted:
             self.rejected += 1
-            return SourceTick(self._repeat(), 0.0)
+            return SourceTick(self._repeat(pose), 0.0)
         if verdict.restarted:
             self._retargeter.reset()
         started = time.perf_counter_ns()
@@ -53,13 +53,17 @@ class SourceStage:
         retarget_us = (time.perf_counter_ns() - started) / 1e3
         if reference is None:
             self.rejected += 1
-            return SourceTick(self._repeat(), retarget_us)
+            return SourceTick(self._repeat(pose), retarget_us)
         self.used += 1
         self._last = reference._replace(source_id=self._source_id)
         return SourceTick(self._last, retarget_us)
 
-    def _repeat(self) -> Reference | None:
-        return None if self._last is None else self._last._replace(valid=False)
+    def _repeat(self, pose: HumanPose) -> Reference | None:
+        """The last good reference, marked; a deadman let go counts even in a pose that cannot be used."""
+        if self._last is None:
+            return None
+        self._last = self._last._replace(deadman=self._last.deadman and pose.deadman)
+        return self._last._replace(valid=False)
 
 
 def human_view(pose: HumanPose) -> HumanView:
@@ -123,8 +127,9 @@ async def _publish_status(source: Source, stage: SourceStage, bus: Bus, ending: 
         await asyncio.sleep(STATUS_PERIOD_S)
         now_ns = time.monotonic_ns()
         if now_ns - last_ns > 1_000_000_000:
-            rate_hz = (source.counters.received - last_delivered) * 1e9 / (now_ns - last_ns)
-            last_delivered, last_ns = source.counters.received, now_ns
+            delivered = source.counters.delivered
+            rate_hz = (delivered - last_delivered) * 1e9 / (now_ns - last_ns)
+            last_delivered, last_ns = delivered, now_ns
         status.write(_status(source, stage, rate_hz, now_ns))
         loop.write(LoopStatus(now_ns, source.nominal_hz, stage.used, 0, 0.0, 0.0, 0.0, 0.0, 0.0, cpu.percent()))
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13")
-PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
+GLIBC_MINORS = range(17, 36)
+"""Up to glibc 2.35: Ubuntu 22.04 and Debian 12, the oldest systems with a supported Python."""
+PLATFORMS = ("manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in GLIBC_MINORS))
 
 
 def requirements() -> list[str]:

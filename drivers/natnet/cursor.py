@@ -63,10 +63,14 @@ class Cursor:
         if not 0 <= count <= self.left // smallest:
             raise WireError("wrong_count", f"{count} {what} are declared but {self.left} B are left for them")
         if walked:
-            self.budget -= count
-            if self.budget < 0:
-                raise WireError("too_many", f"{count} {what} are declared, more than a datagram may hold")
+            self.spend(count, what)
         return count
+
+    def spend(self, items: int, what: str) -> None:
+        """Charge so many items to the budget; raises WireError: too_many when it is spent."""
+        self.budget -= items
+        if self.budget < 0:
+            raise WireError("too_many", f"{items} {what} are declared, more than a datagram may hold")
 
     def records(self, layout: np.dtype[np.void], count: int) -> Records:
         """View of `count` packed records; raises WireError: truncated."""

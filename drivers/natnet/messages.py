@@ -189,8 +189,10 @@ class BodyModel(NamedTuple):
     """Id of the parent bone, low 16 bits; -1 or 0 without one."""
     offset: tuple[float, float, float]
     """From the parent [m]."""
-    markers: int
-    """Markers it is defined by; 0 before NatNet 3.0."""
+    markers: tuple[tuple[float, float, float], ...] = ()
+    """Markers it is defined by, in its own frame [m]; none before NatNet 3.0."""
+    labels: tuple[int, ...] = ()
+    """Of these markers; 0 for passive ones."""
 
 
 class SkeletonModel(NamedTuple):

@@ -17,7 +17,6 @@ from teleopd.drivers.natnet.messages import (
     ModelDef,
     SkeletonModel,
     Version,
-    WireError,
 )
 
 BUDGET = 4000
@@ -25,7 +24,7 @@ BUDGET = 4000
 
 MARKER_SET, RIGID_BODY, SKELETON, FORCE_PLATE, DEVICE, CAMERA, ASSET = range(7)
 _BODY = struct.Struct("<ii3f")
-_CAMERA = struct.Struct("<3f4f")
+_CAMERA_SIZE = 12 + 16
 _QUAT_SIZE = 16
 _ASSET_MARKER_SIZE = 4 + 12 + 4 + 2
 
@@ -38,54 +37,53 @@ def read_modeldef(data: bytes, at: int, version: Version) -> ModelDef:
     """
     cursor = Cursor(data, at, BUDGET)
     sized = version >= (4, 1)
-    found: dict[int, list[MarkerSetModel | BodyModel | SkeletonModel | AssetModel]] = {
-        MARKER_SET: [], RIGID_BODY: [], SKELETON: [], ASSET: [],
-    }  # fmt: skip
+    sets: list[MarkerSetModel] = []
+    bodies: list[BodyModel] = []
+    skeletons: list[SkeletonModel] = []
+    assets: list[AssetModel] = []
     count = cursor.count(4, "definitions")
-    read = 0
     for _ in range(count):
         kind = cursor.i32()
         outer = cursor.enter("definitions") if sized else cursor.limit
-        if kind in found:
-            found[kind].append(_READERS[kind](cursor, version))
-            read += 1
-        elif kind == CAMERA and not sized:
-            cursor.text()
-            cursor.skip(_CAMERA.size)
+        if kind == MARKER_SET:
+            sets.append(_marker_set(cursor))
+        elif kind == RIGID_BODY:
+            bodies.append(_body(cursor, version))
+        elif kind == SKELETON:
+            skeletons.append(_skeleton(cursor, version))
+        elif kind == ASSET:
+            assets.append(_asset(cursor, version))
         elif not sized:
-            break
+            if kind != CAMERA:
+                break
+            cursor.text()
+            cursor.skip(_CAMERA_SIZE)
         if sized:
             cursor.leave(outer)
-    return ModelDef(
-        tuple(m for m in found[MARKER_SET] if isinstance(m, MarkerSetModel)),
-        tuple(m for m in found[RIGID_BODY] if isinstance(m, BodyModel)),
-        tuple(m for m in found[SKELETON] if isinstance(m, SkeletonModel)),
-        tuple(m for m in found[ASSET] if isinstance(m, AssetModel)),
-        count - read,
-    )
+    read = len(sets) + len(bodies) + len(skeletons) + len(assets)
+    return ModelDef(tuple(sets), tuple(bodies), tuple(skeletons), tuple(assets), count - read)
 
 
-def _marker_set(cursor: Cursor, _version: Version) -> MarkerSetModel:
+def _marker_set(cursor: Cursor) -> MarkerSetModel:
     name = cursor.text()
     return MarkerSetModel(name, tuple([cursor.text() for _ in range(cursor.count(1, "marker names"))]))
 
 
 def _body(cursor: Cursor, version: Version) -> BodyModel:
     name = cursor.text() if version >= (2, 0) else ""
-    ident, parent, x, y, z = cursor.take(_BODY)
+    ident, parent, *offset = cursor.take(_BODY)
     if version >= (4, 2):
         cursor.skip(_QUAT_SIZE)
-    markers = 0
+    markers: tuple[tuple[float, float, float], ...] = ()
+    labels: tuple[int, ...] = ()
     if version >= (3, 0):
-        markers = cursor.count(16, "markers", walked=False)
-        cursor.skip(16 * markers)
+        count = cursor.count(16, "markers")
+        markers = tuple((x, y, z) for x, y, z in cursor.floats(3 * count).reshape(count, 3).tolist())
+        labels = tuple(cursor.floats(count).view("<i4").tolist())
         if version >= (4, 0):
-            cursor.budget -= markers
-            if cursor.budget < 0:
-                raise WireError("too_many", f"{markers} markers are declared, more than a datagram may hold")
-            for _ in range(markers):
+            for _ in range(count):
                 cursor.text()
-    return BodyModel(name, int(ident), int(parent), (float(x), float(y), float(z)), markers)
+    return BodyModel(name, int(ident), int(parent), (offset[0], offset[1], offset[2]), markers, labels)
 
 
 def _skeleton(cursor: Cursor, version: Version) -> SkeletonModel:
@@ -102,6 +100,3 @@ def _asset(cursor: Cursor, version: Version) -> AssetModel:
         cursor.text()
         cursor.skip(_ASSET_MARKER_SIZE)
     return AssetModel(name, ident, bodies)
-
-
-_READERS = {MARKER_SET: _marker_set, RIGID_BODY: _body, SKELETON: _skeleton, ASSET: _asset}

@@ -19,6 +19,8 @@ CONNECT_S = 2.0
 """Longest wait for the service to answer; it runs on this computer or one network away."""
 BEAT_S = 0.5
 """Period and deadline of the heartbeat, as in the vendor's client."""
+LEAVE_S = 0.2
+"""Longest wait for the service to hear that we leave."""
 BEATS_MISSED = 4
 """So many in a row and the service is taken for dead, though its connection stands."""
 CHANNEL_OPTIONS = (
@@ -63,12 +65,12 @@ class PcServiceClient:
     async def run(self, connected: Callable[[], None], receive: Callable[[bytes, int], None]) -> str:
         """See `Link`."""
         self._channel = channel = self._grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        pid = wire.encode_pid(os.getpid() & 0x7FFFFFFF)
         watch: Any = None
         beating: asyncio.Task[None] | None = None
         try:
             if not await self._is_ready(channel):
                 return f"no PC service answers at {self.target}; start XRoboToolkit's PC service there"
-            pid = wire.encode_pid(os.getpid() & 0x7FFFFFFF)
             watch = channel.unary_stream(wire.METHOD + "WatchServerFeedback")(pid)
             beating = asyncio.create_task(self._beat(channel, watch))
             connected()
@@ -85,7 +87,7 @@ class PcServiceClient:
             self._channel = None
             if beating is not None:
                 beating.cancel()
-            await self._leave(channel, watch)
+            await self._leave(channel, watch, pid)
 
     async def control(self, device: str, command: str) -> bool:
         """See `Link`."""
@@ -122,11 +124,12 @@ class PcServiceClient:
             await asyncio.sleep(BEAT_S)
         watch.cancel()
 
-    async def _leave(self, channel: Any, watch: Any) -> None:
-        if watch is not None and not watch.done():
+    async def _leave(self, channel: Any, watch: Any, pid: bytes) -> None:
+        if watch is not None and (not watch.done() or watch.cancelled()):
             watch.cancel()
-        with contextlib.suppress(self._grpc.aio.AioRpcError, asyncio.CancelledError):
-            await channel.close()
+            with contextlib.suppress(self._grpc.aio.AioRpcError):
+                await channel.unary_unary(wire.METHOD + "CancelServerFeedback")(pid, timeout=LEAVE_S)
+        await channel.close()
 
 
 def _is_cancelling() -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from teleopd.drivers.human_pose import Array
 from teleopd.drivers.pico.messages import ControllerSide, Tracking, read_poses, short
 from teleopd.drivers.pico.skeleton import to_world
-from teleopd.drivers.pico.wire import WireError
+from teleopd.drivers.source import ProtocolError
 
 HAND_JOINTS = 26
 """OpenXR XrHandJointEXT, palm first."""
@@ -104,13 +104,13 @@ def read_extras(tracking: Tracking, t_ns: int) -> PicoExtras:
     """Everything but the body.
 
     Raises:
-        WireError: json, wrong_count, non_finite.
+        ProtocolError: json, wrong_count, non_finite.
     """
     try:
         hands = _HANDS.decode(tracking.hand) if bytes(tracking.hand) else None
         motion = _MOTION.decode(tracking.motion) if bytes(tracking.motion) else None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise WireError("json", f"hands or trackers cannot be read: {short(error)}") from None
+        raise ProtocolError("json", f"hands or trackers cannot be read: {short(error)}") from None
     sides = tracking.controller
     return PicoExtras(
         t_ns,
@@ -138,6 +138,6 @@ def _hand(side: _HandSide | None) -> Hand | None:
     if side is None or not side.joints:
         return None
     if len(side.joints) != HAND_JOINTS:
-        raise WireError("wrong_count", f"a hand has {len(side.joints)} joints; {HAND_JOINTS} are expected")
+        raise ProtocolError("wrong_count", f"a hand has {len(side.joints)} joints; {HAND_JOINTS} are expected")
     pos, quat = to_world(read_poses([joint.p for joint in side.joints]))
     return Hand(bool(side.active), side.scale, pos, quat, np.array([joint.r for joint in side.joints]))

@@ -7,13 +7,14 @@ nothing. Every key may be missing: the app leaves out what it does not track.
 
 from __future__ import annotations
 
-from typing import Annotated
+from operator import methodcaller
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from teleopd.drivers.human_pose import Array
-from teleopd.drivers.pico.wire import WireError
+from teleopd.drivers.source import ProtocolError
 
 MAX_POSE_TEXT = 200
 """Longest pose string [characters]: seven doubles of 24 characters and six commas are 174."""
@@ -95,13 +96,15 @@ class Tracking(
     input: int | float = CONTROLLER_INPUT
 
 
-class _Outer(msgspec.Struct, gc=False, rename={"function": "functionName"}):
+class _Outer(msgspec.Struct, rename={"function": "functionName"}):
     function: str = ""
-    value: msgspec.Raw = msgspec.Raw()
+    value: Any = ""
+    """JSON in a string; an app that nests the object itself is read too."""
 
 
 _OUTER = msgspec.json.Decoder(_Outer)
-_TEXT = msgspec.json.Decoder(str)
+_commas = methodcaller("count", ",")
+_NUMBERS = msgspec.json.Decoder(list[float])
 _TRACKING = msgspec.json.Decoder(Tracking)
 
 
@@ -109,16 +112,31 @@ def read_tracking(text: bytes) -> Tracking | None:
     """The tracking frame in a device's state, None where the state is about something else.
 
     Raises:
-        WireError: json, when the text is not JSON of that shape.
+        ProtocolError: json, when the text is not JSON of that shape.
     """
     try:
         outer = _OUTER.decode(text)
         if outer.function != TRACKING:
             return None
-        value = bytes(outer.value)
-        return _TRACKING.decode(_TEXT.decode(value) if value[:1] == b'"' else value)
+        return _TRACKING.decode(outer.value if isinstance(outer.value, str) else msgspec.json.encode(outer.value))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise WireError("json", f"the device's state cannot be read as tracking JSON: {short(error)}") from None
+        raise ProtocolError("json", f"the device's state cannot be read as tracking JSON: {short(error)}") from None
+
+
+def body_joints(tracking: Tracking) -> list[Joint]:
+    """The 24 joints of a frame.
+
+    Raises:
+        ProtocolError: no_body, wrong_count.
+    """
+    joints = tracking.body.joints if tracking.body is not None else []
+    if not joints:
+        raise ProtocolError(
+            "no_body", "frames carry no body; choose full-body tracking in XRoboToolkit and calibrate the trackers"
+        )
+    if len(joints) != BODY_JOINTS:
+        raise ProtocolError("wrong_count", f"body has {len(joints)} joints; {BODY_JOINTS} are expected")
+    return joints
 
 
 def short(error: Exception) -> str:
@@ -130,27 +148,30 @@ def read_poses(texts: list[str]) -> Array:
     """Rows of x, y, z [m], qx, qy, qz, qw, (n, 7), of pose strings, in the device's axes.
 
     Raises:
-        WireError: wrong_count, non_finite.
+        ProtocolError: wrong_count, non_finite.
     """
     joined = ",".join(texts)
-    parts = joined.split(",")
-    if len(joined) > MAX_POSE_TEXT * len(texts) or len(parts) != NUMBERS * len(texts):
+    if len(joined) > MAX_POSE_TEXT * len(texts) or set(map(_commas, texts)) - {NUMBERS - 1}:
         raise _bad_pose(texts)
     try:
-        values: Array = np.array(list(map(float, parts))).reshape(-1, NUMBERS)
-    except ValueError:
-        raise _bad_pose(texts) from None
+        numbers = _NUMBERS.decode(f"[{joined}]")  # five times as fast as float()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        try:
+            numbers = [float(part) for part in joined.split(",")]  # spellings that JSON has not, as .5 or NaN
+        except ValueError:
+            raise _bad_pose(texts) from None
+    values: Array = np.array(numbers)
     if not np.isfinite(values).all():
-        raise WireError("non_finite", "a position or quaternion is NaN or infinite")
-    return values
+        raise ProtocolError("non_finite", "a position or quaternion is NaN or infinite")
+    return values.reshape(-1, NUMBERS)
 
 
-def _bad_pose(texts: list[str]) -> WireError:
+def _bad_pose(texts: list[str]) -> ProtocolError:
     for index, text in enumerate(texts):
         parts = text.split(",", NUMBERS)
         if len(parts) != NUMBERS or not all(map(_is_number, parts)) or len(text) > MAX_POSE_TEXT:
-            return WireError("wrong_count", f"pose {index} is {text[:80]!r}; seven numbers are expected")
-    return WireError("wrong_count", f"{len(texts)} poses do not hold {NUMBERS} numbers each")
+            return ProtocolError("wrong_count", f"pose {index} is {text[:80]!r}; seven numbers are expected")
+    return ProtocolError("wrong_count", f"{len(texts)} poses do not hold {NUMBERS} numbers each")
 
 
 def _is_number(text: str) -> bool:

@@ -41,7 +41,9 @@ NOTHING = Fingers(False, frozenset())
 class OperatorInput:
     """Reads controllers; remembers which grips are held, for the hysteresis."""
 
-    def __init__(self, deadman: str = "either_grip", threshold: float = 0.6, names: Mapping[str, str] | None = None):
+    def __init__(
+        self, deadman: str = "either_grip", threshold: float = 0.6, names: Mapping[str, str] | None = None
+    ) -> None:
         """`threshold`: press depth that counts, 0 to 1; `names`: button -> the name to report it by.
 
         Raises:
@@ -64,8 +66,10 @@ class OperatorInput:
         self._held.clear()
 
     def read(self, tracking: Tracking) -> Fingers:
-        """Of one frame; nothing is held while the controllers are not the active input: they may be asleep, and the
-        app goes on sending their last state."""
+        """Of one frame; nothing is held while the controllers are not the active input.
+
+        They may be asleep or out of battery then, and the app goes on sending their last state.
+        """
         sides = tracking.controller
         if sides is None or tracking.input != CONTROLLER_INPUT:
             self.release()

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS, Array
 from teleopd.drivers.pico.messages import BODY_JOINTS, NUMBERS
-from teleopd.drivers.pico.wire import WireError
+from teleopd.drivers.source import ProtocolError
 
 JOINTS = (
     "Pelvis", "Left_Hip", "Right_Hip", "Spine1", "Left_Knee", "Right_Knee", "Spine2", "Left_Ankle", "Right_Ankle",
@@ -61,7 +61,7 @@ def to_mvn(raw: Array) -> tuple[Array, Array]:
     """MVN segments, positions [m] (23, 3) and unit wxyz (23, 4), of the 24 joints as sent, (24, 7).
 
     Raises:
-        WireError: zero_body, implausible_position, quaternion_norm.
+        ProtocolError: zero_body, implausible_position, quaternion_norm.
     """
     _check(raw)
     body: Array = raw.take(_PICK)
@@ -86,7 +86,7 @@ def from_mvn(pos_w: Array, quat_w: Array) -> Array:
 
 
 def to_world(raw: Array) -> tuple[Array, Array]:
-    """Positions [m] (n, 3) and unit wxyz (n, 4) in world axes of any device poses (n, 7); zero quaternions stay zero."""
+    """Positions [m] (n, 3) and unit wxyz (n, 4) in world axes of device poses (n, 7); zero quaternions stay zero."""
     turned: Array = raw[:, _COLUMNS] * _SIGNS
     norm = np.sqrt(np.vecdot(turned[:, 3:], turned[:, 3:]))
     return turned[:, :3].copy(), turned[:, 3:] / np.where(norm > 0.0, norm, 1.0)[:, None]
@@ -102,21 +102,23 @@ def to_device(pos_w: Array, quat_w: Array) -> Array:
 def _check(raw: Array) -> None:
     quat = raw[:, 3:]
     norms = np.sqrt(np.vecdot(quat, quat))
-    if not raw.any():
-        raise WireError(
-            "zero_body", "every body joint is zero: body tracking is not running; calibrate the motion trackers"
-        )
     off = norms - 1.0
     if off @ off > NORM_TOLERANCE**2 and np.abs(off).max() > NORM_TOLERANCE:
+        if not raw.any():
+            raise ProtocolError(
+                "zero_body", "every body joint is zero: body tracking is not running; calibrate the motion trackers"
+            )
         worst = float(norms[np.argmax(np.abs(off))])
-        raise WireError("quaternion_norm", f"a quaternion has norm {worst:.3g}; 1 is expected")
+        raise ProtocolError("quaternion_norm", f"a quaternion has norm {worst:.3g}; 1 is expected")
     x, y, z = raw[0, :3].tolist()
     if max(abs(x), abs(y), abs(z)) > EXTENT_M:
-        raise WireError("implausible_position", f"pelvis is at ({x:.3g}, {y:.3g}, {z:.3g}) m, beyond {EXTENT_M:.0f} m")
+        raise ProtocolError(
+            "implausible_position", f"pelvis is at ({x:.3g}, {y:.3g}, {z:.3g}) m, beyond {EXTENT_M:.0f} m"
+        )
     away = raw[:, :3] - raw[0, :3]
     reach = math.sqrt(np.maximum.reduce(np.vecdot(away, away)))
     if not REACH_M[0] <= reach <= REACH_M[1]:
-        raise WireError(
+        raise ProtocolError(
             "implausible_position",
             f"farthest joint is {reach:.3g} m from the pelvis; {REACH_M[0]} to {REACH_M[1]} m are possible",
         )

@@ -36,6 +36,11 @@ class StampOrder:
         self._run, self._run_newest = 0, 0
         self._offset_ns = 0
         self._behind_since_ns: int | None = None
+        self._away = False
+
+    def paused(self) -> None:
+        """The device was away: what it did not send was not lost."""
+        self._away = True
 
     def judge(self, stamp_ns: int, now_ns: int) -> Order:
         """Order of the frame with this stamp, received at `now_ns`; RESTART means that the headset's clock was set."""
@@ -53,7 +58,8 @@ class StampOrder:
             return self._use(stamp_ns, now_ns, Order.RESTART)
         if self._is_behind(stamp_ns, now_ns):
             return self._use(stamp_ns, now_ns, Order.RESTART)
-        self._count_lost(ahead)
+        if not self._away:
+            self._count_lost(ahead)
         return self._use(stamp_ns, now_ns, Order.NEXT)
 
     def _is_run(self, stamp_ns: int) -> bool:
@@ -80,7 +86,7 @@ class StampOrder:
         offset_ns = now_ns - stamp_ns
         first = self._newest is None or order is Order.RESTART
         self._offset_ns = offset_ns if first else min(self._offset_ns, offset_ns)
-        self._newest, self._newest_ns, self._run = stamp_ns, now_ns, 0
+        self._newest, self._newest_ns, self._run, self._away = stamp_ns, now_ns, 0, False
         if first:
             self._behind_since_ns = None
         return order

@@ -30,14 +30,6 @@ _NAME, _DEVID, _DEVSTATUS, _DEVBLOB, _DEVSTATE = 1, 3, 5, 6, 15
 _INT32_MASK = 0xFFFFFFFF
 
 
-class WireError(ProtocolError):
-    """Bytes that are not what the protocol says: a short reason key to count by, and one sentence."""
-
-    def __init__(self, reason: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.reason = reason
-
-
 class Feedback(NamedTuple):
     """One `ServerFeedback`."""
 
@@ -62,10 +54,10 @@ def decode_feedback(data: bytes) -> Feedback:
     """Read one `ServerFeedback`; of a oneof sent twice the last one counts, as in protobuf.
 
     Raises:
-        WireError: oversized, truncated, malformed.
+        ProtocolError: oversized, truncated, malformed.
     """
     if len(data) > MAX_FEEDBACK:
-        raise WireError("oversized", f"message of {len(data)} B; at most {MAX_FEEDBACK} B are read")
+        raise ProtocolError("oversized", f"message of {len(data)} B; at most {MAX_FEEDBACK} B are read")
     feedback = Feedback("")
     for number, value in _fields(data):
         if number == _NAME:
@@ -81,12 +73,12 @@ def decode_feedback(data: bytes) -> Feedback:
 
 
 def decode_pid(data: bytes) -> int:
-    """Process id of a `VRPid`; raises WireError."""
+    """Process id of a `VRPid`; raises ProtocolError."""
     return _int32(next((value for number, value in _bounded(data) if number == 1), 0))
 
 
 def decode_control(data: bytes) -> Control:
-    """A DeviceControlJson or SendBytesToDevice request; raises WireError."""
+    """A DeviceControlJson or SendBytesToDevice request; raises ProtocolError."""
     return Control(*_device_content(_check_size(data)))
 
 
@@ -138,7 +130,7 @@ def _bounded(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _check_size(data: bytes) -> bytes:
     if len(data) > MAX_FEEDBACK:
-        raise WireError("oversized", f"message of {len(data)} B; at most {MAX_FEEDBACK} B are read")
+        raise ProtocolError("oversized", f"message of {len(data)} B; at most {MAX_FEEDBACK} B are read")
     return data
 
 
@@ -151,7 +143,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         tag, at = _varint(data, at)
         number, kind = tag >> 3, tag & 7
         if number == 0:
-            raise WireError("malformed", "a field has number 0")
+            raise ProtocolError("malformed", "a field has number 0")
         value: int | bytes = 0
         if kind == _VARINT:
             value, at = _varint(data, at)
@@ -161,43 +153,44 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif kind in (_FIXED64, _FIXED32):
             at += 8 if kind == _FIXED64 else 4
         else:
-            raise WireError("malformed", f"field {number} has wire type {kind}; 0, 1, 2 and 5 exist")
+            raise ProtocolError("malformed", f"field {number} has wire type {kind}; 0, 1, 2 and 5 exist")
         if at > size:
-            raise WireError("truncated", f"field {number} ends at byte {at} of a message of {size} B")
+            raise ProtocolError("truncated", f"field {number} ends at byte {at} of a message of {size} B")
         yield number, value
     if at != size:
-        raise WireError("malformed", f"a message has more than {MAX_FIELDS} fields")
+        raise ProtocolError("malformed", f"a message has more than {MAX_FIELDS} fields")
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
-            raise WireError("truncated", f"a number ends beyond the message of {len(data)} B")
+            raise ProtocolError("truncated", f"a number ends beyond the message of {len(data)} B")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, at
-    raise WireError("malformed", "a number is longer than 10 B")
+    raise ProtocolError("malformed", "a number is longer than 10 B")
 
 
 def _nested(value: int | bytes, what: str) -> bytes:
     if isinstance(value, int):
-        raise WireError("malformed", f"{what} is a number where bytes are expected")
+        raise ProtocolError("malformed", f"{what} is a number where bytes are expected")
     return value
 
 
 def _text(value: int | bytes, what: str) -> str:
     raw = _nested(value, what)
     if len(raw) > MAX_NAME:
-        raise WireError("malformed", f"{what} has {len(raw)} B; at most {MAX_NAME} B are read")
-    return raw.decode("utf-8", "replace")
+        raise ProtocolError("malformed", f"{what} has {len(raw)} B; at most {MAX_NAME} B are read")
+    text = raw.decode("utf-8", "replace")
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _int32(value: int | bytes) -> int:
     if isinstance(value, bytes):
-        raise WireError("malformed", "bytes stand where a number is expected")
+        raise ProtocolError("malformed", "bytes stand where a number is expected")
     low = value & _INT32_MASK
     return low - (1 << 32) if low >> 31 else low
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from teleopd.drivers.xsens.wire import MAX_ITEMS, Header, WireError
+from teleopd.drivers.source import ProtocolError
+from teleopd.drivers.xsens.wire import MAX_ITEMS, Header
 
 MAX_PENDING = 4
 """Samples under assembly at once; parts of one sample arrive back to back, so more are lost ones."""
@@ -29,7 +30,7 @@ class Reassembler:
         """The whole sample's payload once its last missing part is here, else None. A repeated part changes nothing.
 
         Raises:
-            WireError: wrong_count, when the parts of a sample contradict each other; the sample is dropped.
+            ProtocolError: wrong_count, when the parts of a sample contradict each other; the sample is dropped.
         """
         if header.last and header.part == 0:
             return payload
@@ -48,7 +49,7 @@ class Reassembler:
             contradicts = sample.last is not None and header.part > sample.last
         if contradicts or sample.items > MAX_ITEMS:
             del self._pending[key]
-            raise WireError("wrong_count", f"parts of sample {header.sample} do not fit together")
+            raise ProtocolError("wrong_count", f"parts of sample {header.sample} do not fit together")
         if sample.last is None or len(sample.parts) <= sample.last:
             return None
         del self._pending[key]

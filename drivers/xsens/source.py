@@ -14,7 +14,7 @@ import numpy.typing as npt
 from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
 from teleopd.drivers.sequence import Order, SampleOrder
-from teleopd.drivers.source import SourceCounters, SourceState
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState
 from teleopd.drivers.udp import Address, UdpListener
 from teleopd.drivers.xsens import wire
 from teleopd.drivers.xsens.reassembly import Reassembler
@@ -128,7 +128,7 @@ class XsensSource:
                 self._take_pose(header, payload, now_ns)
             else:
                 self._take_other(header, payload)
-        except wire.WireError as error:
+        except ProtocolError as error:
             self.counters.reject(error.reason, str(error))
 
     def _is_ours(self, sender: Address, now_ns: int) -> bool:
@@ -162,7 +162,7 @@ class XsensSource:
 
     def _take_other(self, header: wire.Header, payload: memoryview) -> None:
         if header.kind in wire.OTHER_POSES:
-            raise wire.WireError(
+            raise ProtocolError(
                 "wrong_type",
                 f"pose type {header.kind:02d} ({wire.OTHER_POSES[header.kind]}) is streamed; "
                 "in MVN's network streamer choose 'Position + Orientation (Quaternion)', type 02",

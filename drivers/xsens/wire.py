@@ -48,14 +48,6 @@ _POINT = struct.Struct(">3f")
 _POINT_HEAD = struct.Struct(">HH")
 
 
-class WireError(ProtocolError):
-    """A datagram that is not what the protocol says: a short reason key to count by, and one sentence."""
-
-    def __init__(self, reason: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.reason = reason
-
-
 class Header(NamedTuple):
     """The 24 bytes before every payload."""
 
@@ -108,22 +100,22 @@ def read_header(data: bytes | memoryview) -> Header:
     """Check and read the header against the bytes that are there.
 
     Raises:
-        WireError: truncated, oversized, wrong_magic.
+        ProtocolError: truncated, oversized, wrong_magic.
     """
     size = len(data)
     if size < HEADER_SIZE:
-        raise WireError("truncated", f"datagram of {size} B is shorter than the {HEADER_SIZE} B header")
+        raise ProtocolError("truncated", f"datagram of {size} B is shorter than the {HEADER_SIZE} B header")
     if size > MAX_DATAGRAM:
-        raise WireError("oversized", f"datagram is longer than {MAX_DATAGRAM} B, more than any MVN datagram")
+        raise ProtocolError("oversized", f"datagram is longer than {MAX_DATAGRAM} B, more than any MVN datagram")
     magic, digits, sample, counter, items, time_code, character, body, props, fingers, reserved, payload = (
         _HEADER.unpack_from(data)
     )
     if magic != b"MXTP" or not digits.isdigit():
-        raise WireError("wrong_magic", f"datagram starts with {magic + digits!r}, not with b'MXTP' and two digits")
+        raise ProtocolError("wrong_magic", f"datagram starts with {magic + digits!r}, not with b'MXTP' and two digits")
     legacy = body == props == fingers == reserved == payload == 0  # before MVN 2019 these bytes were reserved
     if payload != size - HEADER_SIZE and not legacy:
         reason = "truncated" if payload > size - HEADER_SIZE else "oversized"
-        raise WireError(reason, f"header declares {payload} B of payload but {size - HEADER_SIZE} B follow")
+        raise ProtocolError(reason, f"header declares {payload} B of payload but {size - HEADER_SIZE} B follow")
     return Header(
         int(digits), sample, counter & 0x7F, bool(counter & 0x80), items, time_code, character, body, props, fingers
     )
@@ -133,31 +125,35 @@ def check_pose_part(header: Header, size: int) -> None:
     """Check the counts of one type 02 datagram against its payload size [B].
 
     Raises:
-        WireError: wrong_count.
+        ProtocolError: wrong_count.
     """
     if header.items * _ITEM.itemsize != size:
-        raise WireError("wrong_count", f"{header.items} segments do not fit a payload of {size} B, 32 B each")
+        raise ProtocolError("wrong_count", f"{header.items} segments do not fit a payload of {size} B, 32 B each")
     if header.body_segments not in (0, SEGMENTS):
-        raise WireError("wrong_count", f"character has {header.body_segments} body segments; {SEGMENTS} are expected")
+        raise ProtocolError(
+            "wrong_count", f"character has {header.body_segments} body segments; {SEGMENTS} are expected"
+        )
     if not 0 < header.items <= MAX_ITEMS:
-        raise WireError("wrong_count", f"datagram has {header.items} segments; 1 to {MAX_ITEMS} are possible")
+        raise ProtocolError("wrong_count", f"datagram has {header.items} segments; 1 to {MAX_ITEMS} are possible")
 
 
 def read_pose(header: Header, payload: bytes | memoryview) -> Pose:
     """The 23 body segments of a whole type 02 sample; props and fingers after them are left out.
 
     Raises:
-        WireError: wrong_count, wrong_ids, non_finite, implausible_position, quaternion_norm.
+        ProtocolError: wrong_count, wrong_ids, non_finite, implausible_position, quaternion_norm.
     """
     count = len(payload) // _ITEM.itemsize
     wanted = SEGMENTS + header.props + header.fingers if header.body_segments else count
     if count != wanted or not SEGMENTS <= count <= MAX_ITEMS:
-        raise WireError("wrong_count", f"sample has {count} segments; {max(wanted, SEGMENTS)} are expected")
+        raise ProtocolError("wrong_count", f"sample has {count} segments; {max(wanted, SEGMENTS)} are expected")
     raw = np.frombuffer(payload, _FLOAT, SEGMENTS * _FLOATS).reshape(SEGMENTS, _FLOATS)
     if raw[:, 0].tobytes() != _BODY_IDS:
-        raise WireError("wrong_ids", f"segment ids are not 1 to {SEGMENTS} in order: {raw[:, 0].view('>i4').tolist()}")
+        raise ProtocolError(
+            "wrong_ids", f"segment ids are not 1 to {SEGMENTS} in order: {raw[:, 0].view('>i4').tolist()}"
+        )
     if not np.isfinite(raw).all():
-        raise WireError("non_finite", "a position or quaternion is NaN or infinite")
+        raise ProtocolError("non_finite", "a position or quaternion is NaN or infinite")
     values: Array = raw.astype(np.float64)
     pos, quat = values[:, 1:4].copy(), values[:, 4:].copy()
     _check_positions(pos)
@@ -167,12 +163,14 @@ def read_pose(header: Header, payload: bytes | memoryview) -> Pose:
 def _check_positions(pos: Array) -> None:
     x, y, z = pos[0].tolist()
     if max(abs(x), abs(y), abs(z)) > EXTENT_M:
-        raise WireError("implausible_position", f"pelvis is at ({x:.3g}, {y:.3g}, {z:.3g}) m, beyond {EXTENT_M:.0f} m")
+        raise ProtocolError(
+            "implausible_position", f"pelvis is at ({x:.3g}, {y:.3g}, {z:.3g}) m, beyond {EXTENT_M:.0f} m"
+        )
     away = pos - pos[0]
     reach = math.sqrt(np.maximum.reduce(np.vecdot(away, away)))
     if not REACH_M[0] <= reach <= REACH_M[1]:
         hint = "; the stream looks like centimetres" if 100 * REACH_M[0] <= reach <= 100 * REACH_M[1] else ""
-        raise WireError(
+        raise ProtocolError(
             "implausible_position",
             f"farthest segment is {reach:.3g} m from the pelvis; {REACH_M[0]} to {REACH_M[1]} m are possible{hint}",
         )
@@ -183,7 +181,7 @@ def _unit(quat: Array) -> Array:
     off = norms - 1.0
     worst = 1.0 if off @ off <= NORM_TOLERANCE**2 else float(norms[np.argmax(np.abs(off))])
     if not abs(worst - 1.0) <= NORM_TOLERANCE:
-        raise WireError("quaternion_norm", f"a quaternion has norm {worst:.3g}; 1 is expected")
+        raise ProtocolError("quaternion_norm", f"a quaternion has norm {worst:.3g}; 1 is expected")
     quat /= norms[:, None]
     return quat
 
@@ -201,7 +199,7 @@ def read_null_pose(payload: bytes | memoryview) -> NullPose:
     """Segment names and origins of a type 13 datagram.
 
     Raises:
-        WireError: truncated, wrong_count, non_finite.
+        ProtocolError: truncated, wrong_count, non_finite.
     """
     data, at = bytes(payload), 0
     segments, at = _count(data, at, _COUNT.size + _POINT.size, "segments")
@@ -216,7 +214,7 @@ def read_null_pose(payload: bytes | memoryview) -> NullPose:
     landmarks = _skip_landmarks(data, at) if at < len(data) else 0
     pos = np.array(points, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(pos).all():
-        raise WireError("non_finite", "a null-pose position is NaN or infinite")
+        raise ProtocolError("non_finite", "a null-pose position is NaN or infinite")
     return NullPose(tuple(names), pos, landmarks)
 
 
@@ -232,14 +230,16 @@ def _skip_landmarks(data: bytes, at: int) -> int:
 
 def _need(data: bytes, at: int, size: int) -> None:
     if at + size > len(data):
-        raise WireError("truncated", f"scale datagram ends at byte {len(data)}, {at + size} are needed")
+        raise ProtocolError("truncated", f"scale datagram ends at byte {len(data)}, {at + size} are needed")
 
 
 def _count(data: bytes, at: int, smallest: int, what: str) -> tuple[int, int]:
     _need(data, at, _COUNT.size)
     (count,) = _COUNT.unpack_from(data, at)
     if not 0 <= count <= (len(data) - at - _COUNT.size) // smallest:
-        raise WireError("wrong_count", f"scale datagram declares {count} {what}, more than its {len(data)} B can hold")
+        raise ProtocolError(
+            "wrong_count", f"scale datagram declares {count} {what}, more than its {len(data)} B can hold"
+        )
     return count, at + _COUNT.size
 
 
@@ -247,7 +247,9 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
     _need(data, at, _COUNT.size)
     (size,) = _COUNT.unpack_from(data, at)
     if not 0 <= size <= MAX_STRING:
-        raise WireError("wrong_count", f"scale datagram declares a name of {size} B; 0 to {MAX_STRING} are possible")
+        raise ProtocolError(
+            "wrong_count", f"scale datagram declares a name of {size} B; 0 to {MAX_STRING} are possible"
+        )
     at += _COUNT.size
     _need(data, at, size)
     return data[at : at + size].decode("utf-8", "replace"), at + size
@@ -257,7 +259,7 @@ def decode(data: bytes | memoryview) -> Message:
     """Read one datagram by itself; a part of a split sample comes back with no body (see `reassembly.py`).
 
     Raises:
-        WireError: see the readers above.
+        ProtocolError: see the readers above.
     """
     header = read_header(data)
     payload = memoryview(data)[HEADER_SIZE:]

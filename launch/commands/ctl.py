@@ -28,9 +28,13 @@ ACTS = {
 }  # fmt: skip
 EXPECTED = {
     "ready": {Mode.READY}, "arm": {Mode.ARMED}, "disengage": {Mode.HOLD, Mode.RETURN, Mode.ARMED},
-    "stop": {Mode.RETURN, Mode.ARMED, Mode.DAMPED}, "damp": {Mode.DAMPED}, "reset": {Mode.IDLE},
+    "stop": {Mode.RETURN, Mode.ARMED, Mode.DAMPED}, "damp": {Mode.DAMPED}, "reset": set(Mode) - {Mode.DAMPED},
 }  # fmt: skip
 HEARTBEAT_S = 0.05
+TAKEN_NS = 20_000_000
+"""After ten of its ticks robot-io has read a new word."""
+SILENT_NS = 1_000_000_000
+"""A state older than this is what a dead service left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +68,30 @@ class Ctl:
 
     def _act(self, bus: Bus, writer: OperatorWriter) -> int:
         before = _read(bus)
-        writer.act(ACTS[self.verb], time.monotonic_ns())
-        after = _wait(bus, lambda s: s.mode in EXPECTED[self.verb], 1.0)
-        if after.mode in EXPECTED[self.verb]:
+        written_ns = time.monotonic_ns()
+        writer.act(ACTS[self.verb], written_ns)
+
+        def refused(status: SafetyStatus) -> bool:
+            return status.refused_commands > before.refused_commands
+
+        def done(status: SafetyStatus) -> bool:
+            taken = status.t_ns - written_ns > TAKEN_NS
+            return taken and (refused(status) or status.mode in EXPECTED[self.verb])
+
+        after = _wait(bus, done, 1.0)
+        if done(after) and not refused(after):
             return self._say(0, after, f"{self.verb}: {Mode(after.mode).name}")
-        why = f" because of {Cause(after.blocked_by).name}" if after.blocked_by >= 0 else ""
-        return self._say(1, after, f"{self.verb} refused in mode {Mode(before.mode).name}{why}")
+        return self._say(1, after, f"{self.verb} refused in mode {Mode(before.mode).name}{_why(after)}")
 
     def _engage(self, bus: Bus, writer: OperatorWriter) -> int:
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
         Console(stderr=True).print("holding the deadman; Ctrl-C releases it", highlight=False)
-        last_mode = -1
+        last_mode, active, status = -1, False, _read(bus)
         try:
             while deadline is None or time.monotonic() < deadline:
                 writer.hold(True, time.monotonic_ns())
                 status = _read(bus)
+                active |= status.mode == Mode.ACTIVE
                 if status.mode != last_mode:
                     last_mode = status.mode
                     self._say(0, status, f"engage: {Mode(status.mode).name}")
@@ -87,7 +100,9 @@ class Ctl:
             pass
         finally:
             writer.hold(False, time.monotonic_ns())
-        return 0
+        if active:
+            return 0
+        return self._say(1, status, f"engage refused in mode {Mode(status.mode).name}{_why(status)}")
 
     def _status(self, bus: Bus) -> int:
         status = _read(bus)
@@ -112,7 +127,16 @@ def _causes(status: SafetyStatus) -> list[str]:
     return [cause.name for cause in Cause if status.causes >> cause & 1]
 
 
+def _why(status: SafetyStatus) -> str:
+    return f" because of {Cause(status.blocked_by).name}" if status.blocked_by >= 0 else ""
+
+
 def _read(bus: Bus) -> SafetyStatus:
+    """The newest state of a live service.
+
+    Raises:
+        CommandError: there is none.
+    """
     return _wait(bus, lambda _status: True, 5.0)
 
 
@@ -122,9 +146,10 @@ def _wait(bus: Bus, done: Callable[[SafetyStatus], bool], timeout_s: float) -> S
     status: SafetyStatus | None = None
     while time.monotonic() < deadline:
         newest: SafetyStatus | None = slot.read()
-        if newest is not None and done(newest):
-            return newest
-        status = newest
+        if newest is not None and time.monotonic_ns() - newest.t_ns < SILENT_NS:
+            status = newest
+            if done(newest):
+                return newest
         time.sleep(0.01)
     if status is None:
         raise CommandError(f"the service published no state within {timeout_s:.0f} s; is robot-io running?")

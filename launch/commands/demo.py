@@ -83,7 +83,11 @@ class _emulator:
 
     def __exit__(self, *_exc: object) -> None:
         self._process.terminate()
-        self._process.wait(5.0)
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _free_udp_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -59,6 +60,8 @@ class Emulate:
                 raise CommandError(f"--{name} is {getattr(self, name)}; give a share between 0 and 1")
         if min(self.lead_in, self.lead_out, self.jitter) < 0:
             raise CommandError("--lead-in, --lead-out and --jitter cannot be negative")
+        if self.seconds is not None and not 0.0 < self.seconds < math.inf:
+            raise CommandError(f"--seconds is {self.seconds}; give a positive number")
         clip = with_leads(load_motion(self.motion), self.lead_in, self.lead_out)
         emulator = emulator_class(clip, emulator_class.options(
             host=self.host, port=self.port, rate_hz=self.rate, loss=self.loss, jitter_ms=self.jitter,

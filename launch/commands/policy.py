@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,38 +16,62 @@ from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.robots.model import RobotModel
 from teleopd.service.policy.card_reader import load_card
+from teleopd.service.policy.card_writer import card_text
 from teleopd.service.policy.errors import PolicyError
 from teleopd.service.policy.explain import check, explain
+from teleopd.service.policy.importers.torchscript import convert, is_torchscript
 from teleopd.service.policy.library import ResolvedPolicy, absent_sentence, resolve, search_folders, shipped_cards
+
+DEFAULT_ROBOT = "unitree_g1"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """List policies, explain one in plain words (show), or load it as the service would and say what fits (check)."""
+    """List policies, explain one in plain words (show), load it as the service would and say what fits (check), or
+    write a card for somebody else's file (import)."""
 
-    verb: Annotated[Literal["list", "show", "check"], tyro.conf.Positional]
-    """list: the cards that come with the robot. show: explain. check: load and test."""
+    verb: Annotated[Literal["list", "show", "check", "import"], tyro.conf.Positional]
+    """list: the cards that come with the robot. show: explain. check: load and test. import: write the card that an
+    ONNX's metadata or its deploy.yaml describe, beside the file; a TorchScript file is converted."""
     policy: Annotated[str, tyro.conf.Positional] = ""
-    """Name of a card, an ONNX file or a card file; the robot's default when not given."""
-    robot: str = "unitree_g1"
-    """The robot it is for."""
+    """Name of a card, an ONNX file, a card file or a TorchScript file of unitree_rl_gym; the robot's default when not
+    given."""
+    robot: str = ""
+    """The robot it is for; for a file whose card is shipped that card's, otherwise unitree_g1."""
+    prefer: Literal["metadata", "deploy_yaml"] | None = None
+    """Which to believe where the ONNX metadata and the deploy.yaml disagree; without it they are refused."""
+    out: Path | None = None
+    """import: the card's file; by default beside the ONNX."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> int:
         """Print; 0 when the policy is usable."""
-        model: RobotModel = registry.load("robot", self.robot)
+        model: RobotModel = registry.load("robot", self.robot or _robot_of(self.policy))
         if self.verb == "list":
             return self._list(model)
-        resolved = resolve(self.policy or None, model)
+        resolved = resolve(self.policy or None, model, prefer=self.prefer)
         if resolved is None:
             raise CommandError(absent_sentence(model))
-        lines = explain(resolved) if self.verb == "show" else check(resolved, model)
+        if self.verb == "import":
+            lines = self._import(resolved)
+        else:
+            lines = explain(resolved) if self.verb == "show" else check(resolved, model)
         if self.json:
             print(json.dumps(self._as_dict(resolved, lines)))
         else:
             Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
         return 0
+
+    def _import(self, resolved: ResolvedPolicy) -> list[str]:
+        out = self.out or resolved.onnx_path.with_suffix(".toml")
+        if out.exists():
+            raise CommandError(f"{out} exists: name another file with --out")
+        try:
+            out.write_text(card_text(resolved.card, resolved.notes), encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"{out} cannot be written ({error.strerror}): name another file with --out") from None
+        return [*resolved.notes, f"card written to {out}"]
 
     def _as_dict(self, resolved: ResolvedPolicy, lines: list[str]) -> dict[str, Any]:
         answer: dict[str, Any] = {"policy": resolved.card.name, "onnx": str(resolved.onnx_path), self.verb: lines}
@@ -70,3 +96,20 @@ class Policy:
             print(f"{row['policy']:12s} {row['title']}\n{'':12s} {row['weights']}")
         print(f"weights are searched in: {', '.join(map(str, search_folders()))}")
         return 0
+
+
+def _robot_of(policy: str) -> str:
+    """The robot of the shipped card for a file; the G1 for everything else."""
+    path = Path(policy).expanduser()
+    if not policy or not path.is_file() or path.suffix == ".toml":
+        return DEFAULT_ROBOT
+    try:
+        content = convert(path) if is_torchscript(path) else path.read_bytes()
+    except (PolicyError, OSError):
+        return DEFAULT_ROBOT
+    sha256 = hashlib.sha256(content).hexdigest()
+    for name in registry.names("robot"):
+        cards = shipped_cards(registry.load("robot", name)).values()
+        if any(load_card(card).model.sha256 == sha256 for card in cards):
+            return name
+    return DEFAULT_ROBOT

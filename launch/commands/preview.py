@@ -24,6 +24,8 @@ class Preview:
     """Address the source listens on."""
     port: int = 0
     """Port the source listens on."""
+    character: int = -1
+    """Xsens character (person) to follow, 0 to 255; the first one heard when not given."""
     motion: str = ""
     """Motion for --source motion_file."""
     loop: bool = False

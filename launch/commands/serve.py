@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -35,6 +36,8 @@ class Serve:
     """Address the source listens on."""
     port: int = 0
     """Port the source listens on; the device's own when not given."""
+    character: int = -1
+    """Xsens character (person) to follow, 0 to 255; the first one heard when not given."""
     motion: str = ""
     """Motion for --source motion_file."""
     loop: bool = False
@@ -78,13 +81,12 @@ class Serve:
 def serve(config: RunConfig, *, as_json: bool = False) -> int:
     """Run a resolved configuration, write what it asks for and print the report."""
     for name in ("report", "snapshot", "video"):
-        target = getattr(config, name)
-        if target and not Path(target).expanduser().absolute().parent.is_dir():
-            raise CommandError(f"--{name} {target}: the folder {Path(target).absolute().parent} does not exist")
+        if getattr(config, name):
+            _check_target(name, Path(getattr(config, name)).expanduser().absolute())
     run = ServiceRun(config, live=sys.stderr.isatty() and not as_json)
     report = run.run()
     if config.report:
-        write_report(Path(config.report), report)
+        write_report(Path(config.report).expanduser(), report)
     console = Console(stderr=True, highlight=False)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering", total=1.0, visible=bool(config.video))
@@ -93,6 +95,16 @@ def serve(config: RunConfig, *, as_json: bool = False) -> int:
         console.print(f"wrote {path}")
     _show(report, as_json)
     return 0 if report["upright"] else 1
+
+
+def _check_target(name: str, target: Path) -> None:
+    """Refuse, before the run, a file that could not be written after it."""
+    if not target.parent.is_dir():
+        raise CommandError(f"--{name} {target}: the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise CommandError(f"--{name} {target} is a folder; give a file")
+    if not os.access(target.parent, os.W_OK):
+        raise CommandError(f"--{name} {target}: the folder {target.parent} may not be written to")
 
 
 def _show(report: dict[str, Any], as_json: bool) -> None:

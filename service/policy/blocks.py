@@ -2,7 +2,7 @@
 
 A *term* is measured or wanted now (a joint position, the roll of the reference ...); `History` and `Future` repeat
 groups of terms. Blocks stand in the vector in the order in which the card lists them. A term's value is
-`clip(value - offset) * scale`. A *hidden* term has no place of its own: it is seen through `History`, `Lags` or `Future`.
+`clip(value - offset) * scale`. A *hidden* term has no place of its own: `History`, `Lags` or `Future` show it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ def _kind(class_name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
 
 
-class _Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag=_kind):
+class _Block(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag=_kind,
+    omit_defaults=True,
+):  # fmt: skip
     """Any entry of `[[observation]]`."""
 
 

@@ -22,7 +22,7 @@ PerJoint = float | dict[str, float]
 """One value for all joints, or pattern -> value."""
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     pass
 
 
@@ -58,16 +58,16 @@ class ModelFile(_Strict, frozen=True, kw_only=True):
     """File name, or end of the path, under which the weights are published and searched."""
     sha256: str
     opset: int
-    data: tuple[DataFile, ...] = ()
-    """Files with its weights, when they are not in the ONNX itself."""
-    extras: tuple[Extra, ...] = ()
-    """Its other inputs."""
     input: str
     """Name of the observation input."""
     output: str
     """Name of the action output."""
     input_width: int
     output_width: int
+    data: tuple[DataFile, ...] = ()
+    """Files with its weights, when they are not in the ONNX itself."""
+    extras: tuple[Extra, ...] = ()
+    """Its other inputs."""
 
 
 class Rest(_Strict, frozen=True, kw_only=True):
@@ -153,7 +153,7 @@ class Clip(_Strict, frozen=True, kw_only=True):
     """A motion inside the ONNX: outputs that give the reference at the tick of the input `clip_time`."""
 
     steps: int
-    """Length [ticks]; the last one is held."""
+    """Length [ticks]."""
     joint_pos: str
     """Output with joint positions in the reference order [rad]."""
     joint_vel: str
@@ -165,6 +165,8 @@ class Clip(_Strict, frozen=True, kw_only=True):
     body_pos: str
     body_quat: str
     quat_order: Literal["wxyz", "xyzw"] = "wxyz"
+    at_end: Literal["hold", "repeat"] = "hold"
+    """Hold the last pose, or start again from where the robot is: some policies cannot stand on their last pose."""
 
 
 class Point(_Strict, frozen=True, kw_only=True):

@@ -39,13 +39,19 @@ class ClipTable:
             (x, y, z), (w, a, c, d) = body_pos.tolist(), (body_quat / np.linalg.norm(body_quat)).tolist()
             pos[i], quat[i] = chain.root_of((x, y, z), (w, a, c, d), q[i])
         self._references = self._as_references(pos, quat, q, dq)
+        still, none = np.zeros(3), np.zeros(model.n)
+        self._held = [
+            reference._replace(root_lin_vel_w=still, root_ang_vel_w=still, dq=none) for reference in self._references
+        ]
 
     def __len__(self) -> int:
         return len(self._references)
 
-    def at(self, tick: int) -> Reference:
-        """The reference `tick` ticks after the start."""
-        return self._references[min(tick, len(self._references) - 1)]
+    def at(self, tick: int, *, moving: bool = True) -> Reference:
+        """The reference `tick` ticks after the start; without velocities after the end, and when it is held."""
+        if moving and tick < len(self._references):
+            return self._references[tick]
+        return self._held[min(tick, len(self._references) - 1)]
 
     def _as_references(self, pos: Array, quat: Array, q: Array, dq: Array) -> list[Reference]:
         velocity = _rates(pos, self._rate_hz)
@@ -112,7 +118,7 @@ def _rates(values: Array, rate_hz: float) -> Array:
     """Central differences a second."""
     if len(values) < 2:
         return np.zeros_like(values)
-    return np.gradient(values, axis=0) * rate_hz  # type: ignore[no-any-return]
+    return np.gradient(values, axis=0) * rate_hz
 
 
 def _spins(quat: Array, rate_hz: float) -> Array:
@@ -121,4 +127,4 @@ def _spins(quat: Array, rate_hz: float) -> Array:
     steady = quat * flips[:, None]
     rate = _rates(steady, rate_hz)
     w, v, dw, dv = steady[:, :1], steady[:, 1:], rate[:, :1], rate[:, 1:]
-    return 2.0 * (w * dv - dw * v - np.cross(dv, v))  # type: ignore[no-any-return]
+    return 2.0 * (w * dv - dw * v - np.cross(dv, v))

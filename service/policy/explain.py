@@ -13,6 +13,8 @@ from teleopd.service.policy.card import Card, GainSet, Slot
 from teleopd.service.policy.library import ResolvedPolicy
 from teleopd.service.policy.runtime import PolicyRuntime
 
+_ROLES = {"tracker": "tracker of whole poses", "velocity": "velocity policy", "clip": "policy for one motion"}
+
 
 def explain(resolved: ResolvedPolicy) -> list[str]:
     """What the policy is, sees, does and needs, one line each."""
@@ -20,17 +22,22 @@ def explain(resolved: ResolvedPolicy) -> list[str]:
     lookahead_ms = 1e3 * card.lookahead_steps / card.rate_hz
     return [
         f"{card.name}: {card.title}",
-        f"robot       {card.robot}, {len(card.action_joints)} joints driven, {len(card.state_joints)} read",
+        f"robot       {card.robot}, {len(card.action_joints)} joints driven, {len(card.state_joints)} read; "
+        f"a {_ROLES[card.role]}",
         f"licence     {card.licence}; {card.attribution}; {card.homepage}",
         f"model       {resolved.onnx_path}",
         f"            sha256 {card.model.sha256[:16]}, opset {card.model.opset}, described by {resolved.card_path}",
         f"rate        {card.rate_hz:g} Hz, no other",
-        f"lookahead   {f'{card.lookahead_steps} steps, {lookahead_ms:g} ms' if card.lookahead_steps else 'none'}",
+        "lookahead   "
+        + (f"{card.lookahead_steps} steps, {lookahead_ms:g} ms ({card.lookahead})" if card.lookahead_steps else "none"),
         f"needs       the {card.imu} IMU, {'odometry' if card.odometry else 'no odometry'}; "
         f"of the reference: {', '.join(card.reference_fields) or 'nothing'}",
-        f"input       '{card.model.input}', {card.model.input_width} values:",
-        *(f"            {slot.start:5d}..{slot.stop - 1:<5d} {_block_words(card, slot)}" for slot in card.layout()),
+        f"input       '{card.model.input}', {card.inputs_width} values:",
+        *(f"            {_place(slot)} {_block_words(card, slot)}" for slot in card.layout()),
+        *(f"input       '{extra.input}' {list(extra.shape)}: {extra.source}" for extra in card.model.extras),
         f"output      '{card.model.output}', {card.model.output_width} values; target = {_action_words(card)}",
+        *_section_words(card),
+        *(f"imported    {note}" for note in resolved.notes),
         *(line for name, gains in (("sim", card.gains.sim), ("real", card.gains.real)) for line in _gains(name, gains)),
     ]
 
@@ -42,7 +49,10 @@ def check(resolved: ResolvedPolicy, model: RobotModel) -> list[str]:
         PolicyError: it would not run.
     """
     card = resolved.card
-    runtimes = {link: PolicyRuntime(card, resolved.onnx_path, model, link=link) for link in ("sim", "dds")}
+    # Both gain sets are loaded; whether the real robot's position is measured is said below, not refused here.
+    runtimes = {
+        link: PolicyRuntime(card, resolved.onnx_path, model, link=link, odometry=True) for link in ("sim", "dds")
+    }
     differs = [
         f"{name} kp {_pair(runtimes, 'kp', i)} kd {_pair(runtimes, 'kd', i)}"
         for i, name in enumerate(model.joint_names)
@@ -54,8 +64,38 @@ def check(resolved: ResolvedPolicy, model: RobotModel) -> list[str]:
         f"joints map one to one onto {model.name}; rate {card.rate_hz:g} Hz is the control loop's",
         f"{len(card.golden)} golden outputs reproduced, all outputs finite",
         f"one step takes {runtimes['sim'].warm_up_ms:.2f} ms (median) of a period of {1e3 / card.rate_hz:g} ms",
+        *_needs(card),
+        *resolved.notes,
         f"gains, sim against real: {'; '.join(differs) or 'the same'}",
     ]
+
+
+def _needs(card: Card) -> Iterator[str]:
+    """What it needs beyond what every robot gives."""
+    if card.odometry:
+        yield "needs odometry: runs in simulation, on a robot only with motion capture of it"
+    if card.lookahead_steps:
+        yield f"wants the reference {card.lookahead_steps} steps ahead: a live stream gives that by '{card.lookahead}'"
+
+
+def _place(slot: Slot) -> str:
+    return f"{slot.start:5d}..{slot.stop - 1:<5d}" if slot.stop > slot.start else f"{'repeated':>12s}"
+
+
+def _section_words(card: Card) -> Iterator[str]:
+    rest, clip, limits = card.joints.rest, card.clip, card.compliance
+    if rest is not None:
+        what = "the reference" if rest.follow == "reference" else "the default pose"
+        yield f"rest        {', '.join(rest.joints)} follow {what}"
+    if clip is not None:
+        seconds = clip.steps / card.rate_hz
+        then = "held" if clip.at_end == "hold" else "repeated"
+        yield f"motion      inside the ONNX, {clip.steps} steps, {seconds:.1f} s, then {then}; a live one is ignored"
+    if card.encoder is not None:
+        encoder = card.encoder
+        yield f"encoder     {encoder.file}: the first {encoder.input_width} values -> {encoder.output_width}"
+    if limits is not None:
+        yield f"force       limit {limits.lower_n:g} to {limits.upper_n:g} N, {limits.default_n:g} N at start"
 
 
 def _pair(runtimes: dict[str, PolicyRuntime], what: str, i: int) -> str:
@@ -68,20 +108,33 @@ def _block_words(card: Card, slot: Slot) -> str:
     block = slot.block
     words = b.kind_of(type(block)).replace("_", " ")
     if isinstance(block, b.History):
-        order = block.order.replace("_", " ")
-        return f"{words} of {' + '.join(block.of)}: the {block.length} ticks before, {order}, {block.fill} at start"
+        order, which = block.order.replace("_", " "), "newest ticks" if block.present else "ticks before"
+        return f"{words} of {' + '.join(block.of)}: the {block.length} {which}, {order}, {block.fill} at start"
+    if isinstance(block, b.Lags):
+        lags = ", ".join(map(str, block.lags))
+        return f"{words} of {' + '.join(block.of)}: {lags} ticks ago, {block.fill} at start"
     if isinstance(block, b.Future):
         return f"{words} of {' + '.join(block.of)}: steps {', '.join(map(str, block.steps))}"
     if isinstance(block, b.VectorBlock):
         words += f" {block.axes}"
-    if isinstance(block, b.ReferenceLinVel | b.ReferenceAngVel):
+    if isinstance(block, b.ReferenceLinVel | b.ReferenceAngVel | b.ReferenceDisplacement):
         words += f" in the {block.frame} frame"
+    if isinstance(block, b.AnchorOrientation | b.AnchorPosition):
+        words += f" of {block.body}" + (", aligned at the start" if block.align == "start" else "")
+    if isinstance(block, b.KeyPoints):
+        words += f" {block.quantity.replace('_', ' ')} of {', '.join(point.name for point in card.points)}"
+    if isinstance(block, b.Phase):
+        words += f" {block.function}, period {block.period_s:g} s"
+    if isinstance(block, b.Constant):
+        words += f" {block.value:g}"
     if isinstance(block, b.JointBlock):
         words += f" of {len(card.order_of(block))} joints"
         words += " minus the default pose" if block.offset == "default_pose" else ""
         words += f", {len(block.zero)} of them zeroed" if block.zero else ""
     if block.clip is not None:
         words += f", clipped to {block.clip[0]:g}..{block.clip[1]:g}"
+    if isinstance(block.scale, tuple):
+        return f"{words}, times {', '.join(f'{factor:g}' for factor in block.scale)}"
     return words + (f", times {block.scale:g}" if block.scale != 1.0 else "")
 
 
@@ -90,6 +143,10 @@ def _action_words(card: Card) -> str:
     scale = f"{scales[0]:g}" if len(scales) == 1 else f"{scales[0]:g}..{scales[-1]:g} by joint"
     value = "output" if card.action.clip is None else f"clip(output, +-{card.action.clip:g})"
     offset = " + default pose" if card.action.offset == "default_pose" else ""
+    smoothing = card.action.smoothing
+    if smoothing is not None:
+        average = f"average({smoothing.alpha:g} new)"
+        value = f"{value} of the {average}" if smoothing.stage == "before_clip" else f"{average} of {value}"
     return f"{value} * {scale}{offset}; the {card.action.feedback} output is fed back"
 
 

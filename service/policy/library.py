@@ -5,6 +5,7 @@ Cards are shipped in `robots/<robot>/policies`; weights of others are not, and a
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,10 @@ from teleopd.service.policy.errors import (
     WeightsAbsent,
     WrongRobot,
 )
-from teleopd.service.policy.onnx_file import read_onnx
+from teleopd.service.policy.importers.auto import Source, import_any
+from teleopd.service.policy.importers.torchscript import convert
+from teleopd.service.policy.network import check_hash
+from teleopd.service.policy.onnx_file import OnnxFile, read_onnx
 
 PATH_VARIABLE = "TELEOPD_POLICY_PATH"
 """Folders to search first, separated as in PATH."""
@@ -34,13 +38,19 @@ class ResolvedPolicy(NamedTuple):
     card: Card
     onnx_path: Path
     card_path: Path
+    notes: tuple[str, ...] = ()
+    """Where each number came from, when the card was imported from somebody else's description."""
 
 
-def resolve(policy: str | None, robot: RobotModel, *, folders: Sequence[Path] | None = None) -> ResolvedPolicy | None:
+def resolve(
+    policy: str | None, robot: RobotModel, *, folders: Sequence[Path] | None = None, prefer: Source | None = None
+) -> ResolvedPolicy | None:
     """The policy a user means; None when they named none and no weights were found.
 
-    `policy` is the name of a shipped card, an ONNX file (its card lies beside it with the same stem, or is the shipped
-    one of the same sha256), or a card file (its model lies beside it). `folders` default to `search_folders()`.
+    `policy` is the name of a shipped card; an ONNX file (its card lies beside it with the same stem, or is the shipped
+    one of the same sha256, or is imported from the ONNX's metadata or the deploy.yaml beside it); a card file (its
+    model lies beside it); or a TorchScript file of a kind known here, which is converted into the user's folder.
+    `folders` default to `search_folders()`; `prefer` says whom to believe where metadata and deploy.yaml disagree.
 
     Raises:
         PolicyError: one sentence; each subclass in `errors.py` says what to do.
@@ -48,9 +58,11 @@ def resolve(policy: str | None, robot: RobotModel, *, folders: Sequence[Path] | 
     searched = search_folders() if folders is None else folders
     if policy is None:
         return _first_available(robot, searched)
-    if policy.endswith((".onnx", ".toml")) or os.sep in policy:
+    if policy.endswith((".onnx", ".toml", ".pt")) or os.sep in policy:
         path = Path(policy).expanduser()
-        return _from_card_file(path, robot) if path.suffix == ".toml" else _from_onnx(path, robot)
+        if path.suffix == ".toml":
+            return _from_card_file(path, robot)
+        return _from_torchscript(path, robot) if path.suffix == ".pt" else _from_onnx(path, robot, prefer)
     cards = shipped_cards(robot)
     if policy not in cards:
         raise UnknownPolicy(policy, robot.name, list(cards))
@@ -60,7 +72,7 @@ def resolve(policy: str | None, robot: RobotModel, *, folders: Sequence[Path] | 
 def absent_sentence(robot: RobotModel, *, folders: Sequence[Path] | None = None) -> str:
     """What to tell a user for whom `resolve(None, ...)` found nothing."""
     searched = search_folders() if folders is None else folders
-    files = [f"'{load_card(path).model.file}' ({name})" for name, path in shipped_cards(robot).items()]
+    files = [f"'{card.model.file}' ({name})" for name, (_, card) in _defaults(robot).items()]
     wanted = " or ".join(files) or "an ONNX file with its card"
     return (
         f"no policy weights for {robot.name} were found, so the robot is shown kinematically and does not balance; "
@@ -83,8 +95,14 @@ def search_folders(environment: Mapping[str, str] = os.environ) -> list[Path]:
     return folders
 
 
+def _defaults(robot: RobotModel) -> dict[str, tuple[Path, Card]]:
+    """Cards that may run without being asked for by name: they track any pose, on any robot as it is."""
+    cards = {name: (path, load_card(path)) for name, path in shipped_cards(robot).items()}
+    return {name: pair for name, pair in cards.items() if pair[1].role == "tracker" and not pair[1].odometry}
+
+
 def _first_available(robot: RobotModel, folders: Sequence[Path]) -> ResolvedPolicy | None:
-    for name, path in shipped_cards(robot).items():
+    for name, (path, _) in _defaults(robot).items():
         try:
             return _from_name(name, path, robot, folders)
         except WeightsAbsent:
@@ -97,7 +115,9 @@ def _from_name(name: str, card_path: Path, robot: RobotModel, folders: Sequence[
     candidates = [
         path
         for folder in (card_path.parent, *folders)
-        for path in (folder / card.model.file, *sorted(folder.glob(f"*/{card.model.file}")))
+        for path in (
+            folder / card.model.file, *sorted(folder.glob(f"*/{card.model.file}")), folder / Path(card.model.file).name
+        )
         if path.is_file()
     ]
     if not candidates:
@@ -116,24 +136,50 @@ def _from_card_file(path: Path, robot: RobotModel) -> ResolvedPolicy:
     if not path.is_file():
         raise FileAbsent(path)
     card = _card_for(path, robot)
-    onnx_path = path.parent / card.model.file
+    onnx_path = path.parent / Path(card.model.file).name
     if not onnx_path.is_file():
         raise WeightsAbsent(card.name, card.model.file, [path.parent])
     return _matched(card, path, onnx_path)
 
 
-def _from_onnx(path: Path, robot: RobotModel) -> ResolvedPolicy:
-    """A card beside the file wins over a shipped one: somebody put it there for this file."""
+def _from_onnx(path: Path, robot: RobotModel, prefer: Source | None) -> ResolvedPolicy:
+    """A card beside the file wins over a shipped one, and both over an import: somebody wrote it for this file."""
     onnx = read_onnx(path)
     beside = path.with_suffix(".toml")
     if beside.is_file():
         return _matched(_card_for(beside, robot), beside, path)
-    cards = shipped_cards(robot)
-    for card_path in cards.values():
+    shipped = _shipped_for(onnx.sha256, robot)
+    if shipped is not None and prefer is None:
+        return _checked(*shipped, onnx)
+    imported = import_any(onnx, robot, prefer=prefer)
+    if imported is None:
+        raise NoCard(path, onnx.sha256, list(shipped_cards(robot)))
+    return ResolvedPolicy(imported.card, path, path, imported.notes)
+
+
+def _from_torchscript(path: Path, robot: RobotModel) -> ResolvedPolicy:
+    """Convert a known TorchScript file into the user's folder; its card is the shipped one of the same sha256."""
+    content = convert(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    shipped = _shipped_for(sha256, robot)
+    if shipped is None:
+        raise NoCard(path, sha256, list(shipped_cards(robot)))
+    folder = USER_FOLDER.expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx_path = folder / shipped[0].model.file
+    part = onnx_path.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(onnx_path)
+    note = f"weights: {path}, converted to {onnx_path}"
+    return _checked(*shipped, read_onnx(onnx_path))._replace(notes=(note,))
+
+
+def _shipped_for(sha256: str, robot: RobotModel) -> tuple[Card, Path] | None:
+    for card_path in shipped_cards(robot).values():
         card = _card_for(card_path, robot)
-        if card.model.sha256 == onnx.sha256:
-            return ResolvedPolicy(card, path, card_path)
-    raise NoCard(path, onnx.sha256, list(cards))
+        if card.model.sha256 == sha256:
+            return card, card_path
+    return None
 
 
 def _card_for(path: Path, robot: RobotModel) -> Card:
@@ -144,7 +190,9 @@ def _card_for(path: Path, robot: RobotModel) -> Card:
 
 
 def _matched(card: Card, card_path: Path, onnx_path: Path) -> ResolvedPolicy:
-    onnx = read_onnx(onnx_path)
-    if onnx.sha256 != card.model.sha256:
-        raise HashMismatch(card.name, card.model.sha256, onnx_path, onnx.sha256)
-    return ResolvedPolicy(card, onnx_path, card_path)
+    return _checked(card, card_path, read_onnx(onnx_path))
+
+
+def _checked(card: Card, card_path: Path, onnx: OnnxFile) -> ResolvedPolicy:
+    check_hash(card, card.model, onnx)
+    return ResolvedPolicy(card, onnx.path, card_path)

@@ -220,10 +220,8 @@ def _check_signature(card: Card, model: ModelFile, session: ort.InferenceSession
 def _check_extras(card: Card, model: ModelFile, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
     fed = [model.input, *(extra.input for extra in model.extras)]
     if not set(inputs) <= set(fed):
-        raise Unsupported(
-            card.name, f"feeds {', '.join(f"'{n}'" for n in fed)}, the ONNX wants {len(inputs)} inputs: "
-            f"{', '.join(inputs)}"
-        )  # fmt: skip
+        quoted = ", ".join(f"'{name}'" for name in fed)
+        raise Unsupported(card.name, f"feeds {quoted}, the ONNX wants {len(inputs)} inputs: {', '.join(inputs)}")
     for extra in model.extras:
         pairs = [("input", extra.input, inputs)]
         if extra.source == "recurrent":

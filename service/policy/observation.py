@@ -94,6 +94,10 @@ class ObservationBuilder:
         for past in self._pasts:
             past.reset()
 
+    def realign(self) -> None:
+        """What is aligned at the start is aligned anew: a motion begins again."""
+        self._readers.reset()
+
     @property
     def count(self) -> int:
         """Ticks pushed since the start."""
@@ -192,7 +196,7 @@ class ObservationBuilder:
             if isinstance(slot.block, b.History | b.Lags)
         ]
         self._futures = [
-            (np.arange(slot.start, slot.stop), np.concatenate([group(slot.block.of, step) for step in slot.block.steps]))
-            for slot in self._layout
-            if isinstance(slot.block, b.Future)
+            (np.arange(s.start, s.stop), np.concatenate([group(s.block.of, step) for step in s.block.steps]))
+            for s in self._layout
+            if isinstance(s.block, b.Future)
         ]

@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from teleopd.robots.model import Array, LowState, Reference, RobotModel
+from teleopd.service.policy.action import ActionMap
 from teleopd.service.policy.attitude import roll_pitch
-from teleopd.service.policy.card import Card, Golden, check_all_driven, gains_for
-from teleopd.service.policy.errors import (
-    GoldenMismatch,
-    HashMismatch,
-    NonFiniteOutput,
-    TooSlow,
-    Unsupported,
-    WrongRate,
-    WrongRobot,
-)
-from teleopd.service.policy.network import Network
-from teleopd.service.policy.observation import Float32, ObservationBuilder, motor_indices
-from teleopd.service.policy.onnx_file import read_onnx
+from teleopd.service.policy.card import Card, Golden, gains_for
+from teleopd.service.policy.clip import ClipTable
+from teleopd.service.policy.errors import GoldenMismatch, NonFiniteOutput, TooSlow
+from teleopd.service.policy.network import Pipeline, check_hash
+from teleopd.service.policy.observation import Float32, ObservationBuilder
+from teleopd.service.policy.onnx_file import check_weights, read_onnx
+from teleopd.service.policy.setting import check_metadata, check_setting
 
 CONTROL_RATE_HZ = 50.0
 """Rate of the control process [Hz]."""
@@ -50,80 +46,126 @@ class PolicyRuntime:
     """A loaded, checked, warmed-up policy on one robot and link. Not thread-safe."""
 
     def __init__(
-        self, card: Card, onnx_path: Path, model: RobotModel, *, link: str, loop_rate_hz: float = CONTROL_RATE_HZ
-    ) -> None:
+        self, card: Card, onnx_path: Path, model: RobotModel, *, link: str, loop_rate_hz: float = CONTROL_RATE_HZ,
+        odometry: bool | None = None,
+    ) -> None:  # fmt: skip
         """Load the network and check it against card, robot and loop.
+
+        `odometry`: whether the robot's position and velocity are measured; by default only in simulation.
 
         Raises:
             PolicyError: they do not fit together; each subclass names both values.
         """
-        _check_setting(card, model, loop_rate_hz)
+        check_setting(card, model, loop_rate_hz, link, link == "sim" if odometry is None else odometry)
         onnx = read_onnx(onnx_path)
-        if onnx.sha256 != card.model.sha256:
-            raise HashMismatch(card.name, card.model.sha256, onnx_path, onnx.sha256)
+        check_hash(card, card.model, onnx)
+        check_metadata(card, onnx)
         self.card = card
         self.gain_set, _ = card.gains.of_link(link)
         self.kp, self.kd = gains_for(card, model, link)
         self._builder = ObservationBuilder(card, model)
-        self._motor = motor_indices(card, card.action_joints, model)
-        self._scale = card.per_joint(card.action.scale, card.action_joints)
-        self._offset = np.zeros(model.n)
-        if card.action.offset == "default_pose":
-            self._offset = card.default_of(card.action_joints)
-        self._clip = np.float32(np.inf if card.action.clip is None else card.action.clip)
-        self._feeds_clipped = card.action.feedback == "clipped"
-        self._network = Network(card, onnx)
+        self._actions = ActionMap(card, model)
+        self._network = Pipeline(card, onnx)
+        self._clip = None
+        if card.clip is not None:
+            self._clip = ClipTable(card, card.clip, model, self._network.policy)
+        self._repeats = card.clip is not None and card.clip.at_end == "repeat"
+        self.clip_running = True
+        """Whether the motion inside the ONNX goes on; False holds the pose it has reached."""
         self.reset()
         self.warm_up_ms = self._warm_up(model)
         """Median duration of one warm-up step [ms]."""
+        check_weights(onnx)
 
-    def step(self, reference: Reference, state: LowState) -> PolicyOutput:
-        """One tick. Returns arrays that later ticks leave alone. Never raises."""
+    def step(
+        self, reference: Reference, state: LowState, window: Sequence[Reference] | None = None
+    ) -> PolicyOutput:
+        """One tick. Returns arrays that later ticks leave alone. Never raises.
+
+        `window`: references at `card.future_steps` ticks ahead, in that order; without it the present one is held. A
+        policy with its motion inside follows that and takes from `reference` only what it does not drive.
+        """
         healthy = False
         try:
             with np.errstate(all="ignore"):
-                healthy = self._advance(reference, state)
+                healthy = self._advance(reference, state, window)
         except Exception:  # a tick without an answer is a verdict, not an exception
             healthy = False
-        return PolicyOutput(self._q.copy(), healthy, self._action.copy())
+        return PolicyOutput(self._actions.q.copy(), healthy, self._actions.raw.copy())
 
     @property
     def tilt_rp(self) -> Array:
         """Roll and pitch of the reference last tracked [rad], (2,)."""
         return self._tilt_rp.copy()
 
+    @property
+    def tracked(self) -> Reference | None:
+        """The reference last tracked: the motion's own where that is inside the ONNX."""
+        return self._tracked
+
+    @property
+    def clip_progress(self) -> tuple[int, int] | None:
+        """Tick of the motion inside the ONNX and its length; None without one."""
+        return None if self._clip is None else (min(self._clip_tick, len(self._clip) - 1), len(self._clip))
+
+    @property
+    def force_limit_n(self) -> float | None:
+        """Force limit that the policy is shown [N]; None: stiff, or no such input."""
+        return self._builder.force_limit_n
+
+    def set_force_limit(self, newton: float | None) -> None:
+        """Ask for a force limit [N], held within the card's range; None: stiff. Without such an input: nothing."""
+        compliance = self.card.compliance
+        if compliance is None or (newton is not None and not math.isfinite(newton)):
+            return
+        if newton is not None:
+            newton = min(max(newton, compliance.lower_n), compliance.upper_n)
+        self._builder.force_limit_n = newton
+
     def reset(self) -> None:
-        """Forget histories, the last action and the last targets."""
+        """Forget histories, recurrent state, the last action and the last targets; the motion inside starts again."""
         self._builder.reset()
-        self._action: Float32 = np.zeros(len(self._motor), dtype=np.float32)
-        self._clipped: Float32 = np.zeros(len(self._motor), dtype=np.float32)
-        self._q: Array = np.zeros(len(self._motor))
-        self._q[self._motor] = self._offset
+        self._actions.reset()
+        self._network.reset()
+        self._clip_tick = 0
+        self._tracked: Reference | None = None
         self._tilt_rp: Array = np.zeros(2)
 
-    def _advance(self, reference: Reference, state: LowState) -> bool:
+    def _advance(self, reference: Reference, state: LowState, window: Sequence[Reference] | None) -> bool:
         """Observation, network, targets; False when anything is not finite."""
         if self.card.odometry and not state.has_odometry:
             return False
-        observation = self._builder.build(reference, state)
+        tracked = reference
+        if self._clip is not None:
+            if self._clip_tick >= len(self._clip) and self._repeats:
+                self._clip_tick = 0
+                self._builder.realign()
+            tracked = self._clip.at(self._clip_tick, moving=self.clip_running)
+        observation = self._builder.build(tracked, state, window)
         if not _finite(observation):
             return False
+        self._network.set("clip_time", self._clip_tick)
+        self._network.set("first_tick", self._builder.count == 0)
+        self._network.set("force_limit", self._builder.force_limit_n or 0.0)
         output = self._network.run(observation)
-        healthy = _finite(output)
+        healthy = _finite(output) and self._network.state_is_finite
         if healthy:
-            tilt_rp = roll_pitch(reference.root_quat_w)
-            self._action[:] = output
-            np.minimum(np.maximum(output, -self._clip, out=self._clipped), self._clip, out=self._clipped)
-            self._q[self._motor] = self._clipped * self._scale + self._offset
+            tilt_rp = roll_pitch(tracked.root_quat_w)
+            self._actions.apply(output, reference)
+            self._network.commit()
             self._tilt_rp[:] = tilt_rp
-        self._builder.push(self._clipped if self._feeds_clipped else self._action)
+            self._tracked = tracked
+            self._clip_tick += self.clip_running
+        self._builder.push(self._actions.fed_back)
         return healthy
 
     def _warm_up(self, model: RobotModel) -> float:
         """Run the network on its default pose, check what it gives, and return the median duration [ms]."""
         card, network = self.card, self._network
         for golden in card.golden:
+            network.reset()
             _check_golden(card, golden, network)
+        network.reset()
         reference, state = _standing(card, model)
         durations = []
         for _ in range(WARM_UP_RUNS):
@@ -146,21 +188,8 @@ def _finite(array: Float32) -> bool:
     return math.isfinite(np.add.reduce(array, axis=None))
 
 
-def _check_setting(card: Card, model: RobotModel, loop_rate_hz: float) -> None:
-    if card.robot != model.name:
-        raise WrongRobot(card.name, card.robot, model.name)
-    if card.rate_hz != loop_rate_hz:
-        raise WrongRate(card.name, card.rate_hz, loop_rate_hz)
-    if card.imu != "pelvis":
-        raise Unsupported(card.name, f"wants the {card.imu} IMU, the robot state carries the pelvis IMU")
-    if card.lookahead_steps:
-        raise Unsupported(card.name, f"wants {card.lookahead_steps} steps of future reference, a live stream has 0")
-    motor_indices(card, card.action_joints, model)
-    check_all_driven(card, model)
-
-
-def _check_golden(card: Card, golden: Golden, network: Network) -> None:
-    vector = np.zeros((1, card.model.input_width), dtype=np.float32)
+def _check_golden(card: Card, golden: Golden, network: Pipeline) -> None:
+    vector = np.zeros((1, card.inputs_width), dtype=np.float32)
     for segment in golden.segments:
         for i in range(segment.repeat):
             at = segment.at + i * segment.stride

@@ -14,7 +14,7 @@ from teleopd.service.retarget.calibration import Calibration, CalibrationError
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.mink_solver import MinkSolver
 from teleopd.service.retarget.solver import FastSolver, IkSolver
-from teleopd.service.retarget.tables import check_names, load_table
+from teleopd.service.retarget.tables import NoTable, check_names, load_table
 from teleopd.service.retarget.targets import TargetMap, Targets
 from teleopd.service.retarget.velocity import VelocityEstimator
 
@@ -58,6 +58,8 @@ class Retargeter:
             raise ValueError(
                 f"the calibration is of skeleton '{calibration.family}', the source's skeleton is '{skeleton.family}'"
             )
+        if not table_path(model).exists():
+            raise NoTable(skeleton.family, model.name, ())
         self._table = load_table(table_path(model))
         self._family = self._table.for_family(skeleton.family)
         self._kinematics = Kinematics(model)

@@ -28,6 +28,12 @@ class TableError(ValueError):
 class NoTable(TableError):
     """The robot has no table for that kind of skeleton: lists the ones it has."""
 
+    def __init__(self, family: str, robot: str, available: Iterable[str]) -> None:
+        super().__init__(
+            f"there is no retargeting table from skeleton '{family}' to robot '{robot}'; "
+            f"'{robot}' has tables for: {', '.join(sorted(available)) or 'none'}"
+        )
+
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One correspondence."""
@@ -127,10 +133,7 @@ class RetargetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             NoTable: the robot has none; the message lists the families it has.
         """
         if family not in self.skeleton:
-            raise NoTable(
-                f"there is no retargeting table from skeleton '{family}' to robot '{self.robot}'; "
-                f"'{self.robot}' has tables for: {', '.join(sorted(self.skeleton)) or 'none'}"
-            )
+            raise NoTable(family, self.robot, self.skeleton)
         return self.skeleton[family]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -43,9 +43,23 @@ def standing(model: RobotModel, mj: Any) -> Any:
     """The robot in its stand pose, pelvis at `stand_height_m`, heading along x."""
     data = mujoco.MjData(mj)
     data.qpos[:7] = 0.0, 0.0, model.stand_height_m, 1.0, 0.0, 0.0, 0.0
-    data.qpos[7:] = model.q_stand
+    data.qpos[joints(model, mj).qpos] = model.q_stand
     mujoco.mj_forward(mj, data)
     return data
+
+
+class Joints(NamedTuple):
+    """Where the joints lie in MuJoCo's arrays, in motor order, each (n,)."""
+
+    joint: Any
+    qpos: Any
+    dof: Any
+
+
+def joints(model: RobotModel, mj: Any) -> Joints:
+    """By name: no more than the names is promised."""
+    ids = np.array([mj.joint(name).id for name in model.joint_names])
+    return Joints(ids, mj.jnt_qposadr[ids], mj.jnt_dofadr[ids])
 
 
 def name_of(mj: Any, kind: Any, i: int) -> str:
@@ -67,12 +81,14 @@ def test_the_free_joint_comes_first_and_carries_the_root_body(model: RobotModel,
     assert name_of(mj, mujoco.mjtObj.mjOBJ_BODY, mj.jnt_bodyid[0]) == model.root_body
 
 
-def test_joints_and_actuators_stand_in_motor_order(model: RobotModel, mj: Any) -> None:
+def test_actuators_stand_in_motor_order_and_each_drives_the_joint_of_its_name(model: RobotModel, mj: Any) -> None:
+    """Joints may stand as the tree has them: that order is the bodies', and not every vendor's motors follow it."""
     assert len(set(model.joint_names)) == model.n
-    assert tuple(name_of(mj, mujoco.mjtObj.mjOBJ_JOINT, i) for i in range(1, mj.njnt)) == model.joint_names
+    assert sorted(name_of(mj, mujoco.mjtObj.mjOBJ_JOINT, i) for i in range(1, mj.njnt)) == sorted(model.joint_names)
     assert tuple(name_of(mj, mujoco.mjtObj.mjOBJ_ACTUATOR, i) for i in range(mj.nu)) == model.joint_names
-    assert list(mj.actuator_trnid[:, 0]) == list(range(1, mj.njnt))
-    assert mj.na == 0
+    assert (mj.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT).all() and mj.na == 0
+    driven = tuple(name_of(mj, mujoco.mjtObj.mjOBJ_JOINT, i) for i in mj.actuator_trnid[:, 0])
+    assert driven == model.joint_names
 
 
 def test_limits_are_finite_and_ordered(model: RobotModel) -> None:
@@ -87,10 +103,11 @@ def test_limits_are_finite_and_ordered(model: RobotModel) -> None:
 
 def test_the_mjcf_has_the_limits_of_the_default_variant(model: RobotModel, mj: Any) -> None:
     assert mj.jnt_limited[1:].all() and mj.jnt_actfrclimited[1:].all()
-    np.testing.assert_allclose(mj.jnt_range[1:, 0], model.limits.q_lower, atol=5e-6)
-    np.testing.assert_allclose(mj.jnt_range[1:, 1], model.limits.q_upper, atol=5e-6)
-    np.testing.assert_array_equal(mj.jnt_actfrcrange[1:, 0], -model.limits.tau_max)
-    np.testing.assert_array_equal(mj.jnt_actfrcrange[1:, 1], model.limits.tau_max)
+    at = joints(model, mj).joint
+    np.testing.assert_allclose(mj.jnt_range[at, 0], model.limits.q_lower, atol=5e-6)
+    np.testing.assert_allclose(mj.jnt_range[at, 1], model.limits.q_upper, atol=5e-6)
+    np.testing.assert_array_equal(mj.jnt_actfrcrange[at, 0], -model.limits.tau_max)
+    np.testing.assert_array_equal(mj.jnt_actfrcrange[at, 1], model.limits.tau_max)
 
 
 def test_an_unlisted_variant_is_refused(model: RobotModel) -> None:
@@ -187,7 +204,7 @@ def test_the_motors_are_pd_actuators_with_the_ready_gains(model: RobotModel, mj:
 def test_the_stand_keyframe_is_the_models_stand_pose(model: RobotModel, mj: Any) -> None:
     key = mj.key("stand")
     np.testing.assert_allclose(key.qpos[:7], [0, 0, model.stand_height_m, 1, 0, 0, 0])
-    np.testing.assert_allclose(key.qpos[7:], model.q_stand)
+    np.testing.assert_allclose(key.qpos[joints(model, mj).qpos], model.q_stand)
     np.testing.assert_allclose(key.ctrl, model.q_stand)
 
 
@@ -217,16 +234,22 @@ def test_nothing_of_it_can_be_written_to(model: RobotModel) -> None:
 
 @pytest.mark.parametrize("step_ms", [1, 2, 5])
 def test_the_ready_gains_are_stable_while_the_pelvis_is_held(model: RobotModel, step_ms: int) -> None:
-    """With the pelvis held in the air, the ramp to the stand pose from 0.3 rad away settles without ringing."""
+    """With the pelvis held in the air, a step to the stand pose from 0.3 rad away has died out after four seconds.
+
+    The published gains leave an 11 kg leg in the air nearly undamped (ratio 0.06); on the ground, and in the ramp that
+    READY makes of such a step, it does not swing.
+    """
     mj = mujoco.MjModel.from_xml_path(str(model.mjcf))
     mj.opt.timestep = step_ms * 1e-3
     data = mujoco.MjData(mj)
     hold = np.array([0.0, 0.0, model.stand_height_m + 0.5, 1.0, 0.0, 0.0, 0.0])
-    data.qpos[:7], data.qpos[7:] = hold, np.clip(model.q_stand + 0.3, model.limits.q_lower, model.limits.q_upper)
+    at = joints(model, mj)
+    data.qpos[:7] = hold
+    data.qpos[at.qpos] = np.clip(model.q_stand + 0.3, model.limits.q_lower, model.limits.q_upper)
     data.ctrl[:] = model.q_stand
-    for _ in range(2000 // step_ms):
+    for _ in range(4000 // step_ms):
         mujoco.mj_step(mj, data)
         data.qpos[:7], data.qvel[:6] = hold, 0.0
     assert np.abs(data.qvel[6:]).max() < 0.05
     # A PD without gravity compensation sags by torque / kp; nothing here carries more than 12 N m when hanging.
-    assert (np.abs(data.qpos[7:] - model.q_stand) < 12.0 / model.kp_ready).all()
+    assert (np.abs(data.qpos[at.qpos] - model.q_stand) < 12.0 / model.kp_ready).all()

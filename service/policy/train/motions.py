@@ -120,7 +120,8 @@ def example_clips(shared: Path) -> list[Clip]:
 
 def own_walks() -> Iterator[MotionClip]:
     """Walking of our own making: forward and back in several strides and cadences, sideways, curves, turns."""
-    for stride, step_s in ((0.15, 0.8), (0.3, 0.65), (0.45, 0.6), (0.5, 0.72), (-0.12, 0.75), (-0.22, 0.7), (-0.3, 0.65)):
+    forward, back = ((0.15, 0.8), (0.3, 0.65), (0.45, 0.6), (0.5, 0.72)), ((-0.12, 0.75), (-0.22, 0.7), (-0.3, 0.65))
+    for stride, step_s in forward + back:
         steps = _plan([(stride / 2, 0.0), *[(stride, 0.0)] * 7], step_s)
         drop_m = 0.035 + max(0.0, abs(stride) - 0.15) * 0.2
         yield _walking(f"stride {stride:+.2f} m, {step_s} s", steps, step_s, np.sign(stride) * 16.0, drop_m)

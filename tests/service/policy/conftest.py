@@ -92,6 +92,41 @@ def g1() -> RobotModel:
     return _model("unitree_g1", G1_JOINTS, ROOT / "robots" / "unitree_g1" / "robot.xml")
 
 
+@pytest.fixture(scope="session")
+def fused() -> Callable[..., bytes]:
+    """An ONNX that adds up `input @ weights` of several inputs; `passed` maps an output to the input it copies."""
+
+    def make(
+        inputs: dict[str, np.ndarray], width: int, *, output: str = "actions", passed: dict[str, str] | None = None,
+        bias: np.ndarray | None = None, shapes: dict[str, tuple[int, ...]] | None = None, opset: int = 13,
+    ) -> bytes:  # fmt: skip
+        """`inputs`: name -> weights (size, width); `shapes` of inputs that are not [1, size]."""
+        shapes, nodes, weights = shapes or {}, [], {"bias": np.zeros(width) if bias is None else bias}
+        last = "bias"
+        for i, (name, matrix) in enumerate(inputs.items()):
+            weights |= {f"w{i}": matrix, f"s{i}": np.array([1, len(matrix)], np.int64)}
+            nodes += [_node("Reshape", (name, f"s{i}"), f"r{i}"), _node("MatMul", (f"r{i}", f"w{i}"), f"m{i}")]
+            nodes.append(_node("Add", (last, f"m{i}"), f"a{i}"))
+            last = f"a{i}"
+        nodes.append(_node("Identity", (last,), output))
+        nodes += [_node("Identity", (source,), target) for target, source in (passed or {}).items()]
+        graph = b"".join(_field(1, node) for node in nodes) + _field(2, "g")
+        graph += b"".join(_field(5, _tensor(name, array)) for name, array in weights.items())
+        sizes = {name: shapes.get(name, (1, len(matrix))) for name, matrix in inputs.items()}
+        graph += b"".join(_field(11, _value_info(name, *sizes[name])) for name in inputs)
+        graph += _field(12, _value_info(output, 1, width))
+        graph += b"".join(_field(12, _value_info(to, *sizes[source])) for to, source in (passed or {}).items())
+        return _field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, opset))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def with_metadata() -> Callable[[bytes, dict[str, str]], bytes]:
+    """An ONNX file with `metadata_props` appended."""
+    return lambda content, pairs: content + b"".join(_field(14, _field(1, k) + _field(2, v)) for k, v in pairs.items())
+
+
 @pytest.fixture
 def tripod(tmp_path: Path) -> RobotModel:
     """A robot with the joints a, b, c and an empty folder for cards."""
@@ -181,14 +216,17 @@ def _field(number: int, value: int | bytes | str) -> bytes:
 
 
 def _tensor(name: str, array: np.ndarray) -> bytes:
-    """TensorProto: dims 1, data_type 2 (1 = float), name 8, raw_data 9."""
+    """TensorProto: dims 1, data_type 2 (1 = float, 7 = int64), name 8, raw_data 9."""
     dims = b"".join(_field(1, size) for size in array.shape)
-    return dims + _field(2, 1) + _field(8, name) + _field(9, array.astype("<f4").tobytes())
+    kind, raw = (7, array.tobytes()) if array.dtype == np.int64 else (1, array.astype("<f4").tobytes())
+    return dims + _field(2, kind) + _field(8, name) + _field(9, raw)
 
 
-def _value_info(name: str, width: int) -> bytes:
-    """ValueInfoProto of a float tensor [batch, width]."""
-    shape = _field(1, _field(2, "batch")) + _field(1, _field(1, width))
+def _value_info(name: str, *sizes: int) -> bytes:
+    """ValueInfoProto of a float tensor; one size alone is [batch, size]."""
+    shape = b"".join(_field(1, _field(1, size)) for size in sizes)
+    if len(sizes) == 1:
+        shape = _field(1, _field(2, "batch")) + shape
     return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
 
 

@@ -18,11 +18,11 @@ Q_BLOCK = '[[observation]]\nkind = "q"\ngroup = "now"'
 WRONG = [
     ("rate_hz = 50.0", "rate_hz = 50.0\nrate = 50",
      "unknown key 'rate' in the card; did you mean 'rate_hz'? Valid: action, armature, attribution, clip, "),
-    ("opset = 13", "opset = 13\nsha_256 = 1", "unknown key 'sha_256' in model; did you mean 'sha256'? Valid: file, "),
+    ("opset = 13", "opset = 13\nsha_256 = 1", "unknown key 'sha_256' in model; did you mean 'sha256'? Valid: data, extras, file, "),
     (Q_BLOCK, Q_BLOCK + "\nscal = 2.0", "unknown key 'scal' in observation[1] (kind 'q'); did you mean 'scale'?"),
     (Q_BLOCK, Q_BLOCK + "\naxes = 'x'", "unknown key 'axes' in observation[1] (kind 'q')"),
-    ("kd = 0.5", "kd = 0.5\nkp_max = 1", "unknown key 'kp_max' in gains.sim. Valid: kd, kp, reason, source"),
-    ('kind = "q"', 'kind = "qq"', "unknown kind 'qq' in observation[1]; did you mean 'q'? Valid: dq, future, "),
+    ("kd = 0.5", "kd = 0.5\nkp_max = 1", "unknown key 'kp_max' in gains.sim. Valid: kd, kp, over_metadata, reason, source"),
+    ('kind = "q"', 'kind = "qq"', "unknown kind 'qq' in observation[1]; did you mean 'q'? Valid: anchor_orientation, "),
     ("schema = 1", "schema = 2", "has schema 2, this program reads schema 1"),
     ("schema = 1", "schema =", "is not TOML: Invalid value"),
     ("rate_hz = 50.0", 'rate_hz = "50"', "expected `float`, got `str` in rate_hz"),
@@ -60,6 +60,48 @@ WRONG = [
      "golden 'g' has 1 outputs, model.output_width is 3"),
     ("[gains.sim]", '[[golden]]\nname = "g"\noutput = [1.0, 1.0, 1.0]\nsegments = [{at = 8, values = [1.0, 2.0]}]\n'
      "[gains.sim]", "golden 'g' writes up to 10, model.input_width is 9"),
+]  # fmt: skip
+SMOOTH = "[action.smoothing]\nalpha = ALPHA\nstage = 'after_clip'\n[gains.sim]"
+LAGS = '[[observation]]\nkind = "lags"\nof = ["now"]\nlags = LAGS\nfill = "zeros"\n[action]'
+WRONG += [
+    ("[gains.sim]", SMOOTH.replace("ALPHA", "0.0"), "action.smoothing.alpha is 0, must be above 0 and at most 1"),
+    ("[gains.sim]", SMOOTH.replace("ALPHA", "1.5"), "action.smoothing.alpha is 1.5, must be above 0 and at most 1"),
+    ("[action]", LAGS.replace("LAGS", "[]"), "observation[3].lags is [], must name ticks back of 0 to 1000"),
+    ("[action]", LAGS.replace("LAGS", "[0, -1]"), "observation[3].lags is [0, -1], must name ticks back of 0 to 1000"),
+    ("[action]", LAGS.replace("LAGS", "[1001]"), "observation[3].lags is [1001], must name ticks back of 0 to 1000"),
+    (Q_BLOCK, Q_BLOCK + "\nscale = [1.0, 2.0]", "observation[1].scale has 2 values, the block 3"),
+    (Q_BLOCK, Q_BLOCK + "\nclip = [1.0, -1.0]", "observation[1].clip is 1 to -1, must rise"),
+    (Q_BLOCK, Q_BLOCK.replace("now", "past") + "\nhidden = true",
+     "observation[1] is hidden, no block repeats its group 'past'"),
+    (Q_BLOCK, '[[observation]]\nkind = "base_lin_vel"\ngroup = "now"',
+     "odometry is false, observation[1] (base_lin_vel) needs the root's position or velocity"),
+    (Q_BLOCK, '[[observation]]\nkind = "constant"\ngroup = "now"\nwidth = 0',
+     "observation[1].width is 0, must be 1 to 100000"),
+    (Q_BLOCK, '[[observation]]\nkind = "phase"\nfunction = "sin"\nperiod_s = 0.0\ngroup = "now"',
+     "observation[1] has period_s 0 and 1 offsets_rad: both must be above 0"),
+    (Q_BLOCK, '[[observation]]\nkind = "force_limit"\nform = "newton"\ngroup = "now"',
+     "a force limit is an input, compliance is missing"),
+    (Q_BLOCK, '[[observation]]\nkind = "key_points"\nquantity = "velocity"\ngroup = "now"',
+     "key_points are observed, points is empty"),
+    ("[gains.sim]", "[compliance]\nlower_n = 5\nupper_n = 15\ndefault_n = 10\n[gains.sim]",
+     "compliance is given, nothing takes it"),
+    ("[joints]", "extras = [{ input = 'h', source = 'recurrent', shape = [1, 4] }]\n[joints]",
+     "model.extras[0].output is '': a recurrent input needs the output it is fed from, others none"),
+    ("[joints]", "extras = [{ input = 't', source = 'clip_time', shape = [1, 1] }]\n[joints]",
+     "an input for clip_time is given, clip is missing"),
+    ("[joints]", "extras = [{ input = 'obs', source = 'constant', shape = [1] }]\n[joints]",
+     "model.extras[0].input 'obs' is named twice"),
+    ("[joints]", "extras = [{ input = 'x', source = 'constant', shape = [0] }]\n[joints]",
+     "model.extras[0].shape is [0], must be sizes of 1 or more with a product up to 100000"),
+    ("[joints]", "data = [{ file = 'w', sha256 = 'no' }]\n[joints]",
+     "model.data[0].sha256 is 'no', must be 64 lower-case hex digits"),
+    ("[joints]", "extras = [{ input = 'more', source = 'observation', shape = [1, 2] }]\n[joints]",
+     "the observation blocks add up to 9, the networks' inputs take 11"),
+    ('action = ["b", "c", "a"]', 'action = ["b", "c", "a"]\n[joints.rest]\njoints = ["a"]\nfollow = "reference"',
+     "joints.rest names a, which the network drives"),
+    ("lookahead_steps = 0", 'lookahead_steps = 0\nlookahead = "hold"', "lookahead is 'hold', lookahead_steps is 0"),
+    ("default_pose =", "armature = {a = 0.01, b = 0.0, c = 0.01}\ndefault_pose =",
+     "armature of b is 0, must be above 0"),
 ]  # fmt: skip
 
 
@@ -112,7 +154,7 @@ def test_shipped_cards_are_readable_and_named_as_their_files(g1):
         card = load_card(path)
         assert card.name == name
         assert card.robot == "unitree_g1"
-        assert sorted(card.action_joints) == sorted(g1.joint_names)
+        assert sorted(card.driven_joints) == sorted(g1.joint_names)
 
 
 def test_twist2_layout_defaults_and_gains(g1):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.drivers.motion_file.library import load_motion
+from teleopd.robots.catalog import load_robot
 from teleopd.robots.model import Reference, RobotModel
 from teleopd.service.retarget.calibration import Calibration
 from teleopd.service.retarget.retargeter import Retargeter, table_path
@@ -213,11 +213,14 @@ def test_a_skeleton_without_a_table_is_refused_by_name(robot: RobotModel):
         Retargeter(robot, Skeleton("mvn", ("Hips",)))
 
 
-def test_a_robot_without_a_table_is_refused(robot: RobotModel, tmp_path: Path):
-    copy = tmp_path / "robot.xml"
-    shutil.copy(robot.mjcf, copy)
-    with pytest.raises(TableError, match="retarget.toml: cannot be read"):
-        Retargeter(dataclasses.replace(robot, mjcf=copy), MVN)
+@pytest.mark.parametrize("name", ["unitree_h1", "unitree_h1_2", "newcomer"])
+def test_a_robot_without_any_table_is_refused_by_name(robot: RobotModel, tmp_path: Path, name: str):
+    newcomer = dataclasses.replace(robot, name="newcomer", mjcf=tmp_path / "robot.xml")
+    bare = newcomer if name == "newcomer" else load_robot(name)
+    with pytest.raises(NoTable) as refused:
+        Retargeter(bare, MVN)
+    wanted = f"there is no retargeting table from skeleton 'mvn' to robot '{name}'; '{name}' has tables for: none"
+    assert str(refused.value) == wanted
 
 
 def test_an_unknown_solver_lists_the_known_ones(robot: RobotModel):

@@ -143,3 +143,11 @@ def test_names_that_do_not_exist_are_refused_with_the_nearest():
 def test_a_missing_file_says_what_belongs_there(tmp_path: Path):
     with pytest.raises(TableError, match="a robot folder holds its retarget.toml"):
         load_table(tmp_path / "retarget.toml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    path = tmp_path / "retarget.toml"
+    with pytest.raises(TableError) as error:
+        load_table(path)
+    reason = "cannot be read (No such file or directory); a robot folder holds its retarget.toml"
+    assert str(error.value) == f"{path}: {reason}"

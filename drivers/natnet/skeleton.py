@@ -1,0 +1,364 @@
+"""Motive's skeletons and rigid bodies -> the 23 MVN segments, Z-up, canonical frames.
+
+**Axes.** Motive is right-handed and Y-up by default, and a skeleton made in it faces +Z, left arm along +X. The cyclic
+exchange x, y, z <- z, x, y turns that into Z-up facing +X, left along +Y; quaternion vectors go the same way. With
+Motive's "Up Axis: Z-up" the same person faces -Y: turned by 90 deg about the vertical.
+
+**Frames.** Motive's bones have the identity orientation in the T-pose (inferred from its documentation, not seen on
+the wire), so after the exchange they are canonical segment frames. For a rigid body that holds only when it was made,
+or its orientation reset, while the operator stood in the T-pose facing +Z.
+
+**Bones.** Motive's 21 bones lack two vertebrae. Ab stands for L5 and Chest for T12; L3 lies midway between them and
+turns with Ab, T8 lies at 0.45 from Chest to Neck and turns with Chest, as on optical BVH files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from teleopd.drivers.human_pose import MVN_SEGMENTS, Array
+from teleopd.drivers.natnet.messages import (
+    TRACKED,
+    BodyModel,
+    Frame,
+    ModelDef,
+    Records,
+    SkeletonModel,
+    WireError,
+)
+
+Flags = npt.NDArray[np.bool_]
+
+UP_AXES = ("y", "z")
+NORM_TOLERANCE = 0.01
+"""Motive sends unit quaternions in float32. Beyond this the bytes are not an orientation."""
+REACH_M = (0.2, 3.0)
+"""Distance of the farthest body from the first one [m]: below, no person; above, not metres."""
+EXTENT_M = 10_000.0
+LOCAL_TOLERANCE_M = 0.002
+"""Bones streamed so near to their definition's offset from the parent are in local coordinates."""
+UPRIGHT_SHARE = 0.3
+"""A person whose head is less than this share of the feet-to-head distance above the feet is lying, or the up axis is
+another one."""
+
+_CYCLE = [2, 0, 1]
+
+BONES: Mapping[str, tuple[str, ...]] = {
+    "Pelvis": ("hip", "hips", "pelvis"),
+    "Ab": ("ab", "spine"),
+    "Chest": ("chest", "spine1", "spine2"),
+    "Neck": ("neck",),
+    "Head": ("head",),
+}
+"""Trunk bone -> names without case, prefix, blanks: Motive's, then FBX's and 3ds Max Biped's."""
+LIMBS: Mapping[str, tuple[str, ...]] = {
+    "Shoulder": ("{l}shoulder", "{left}shoulder", "{l}clavicle"),
+    "UpperArm": ("{l}uarm", "{left}arm", "{l}upperarm"),
+    "ForeArm": ("{l}farm", "{left}forearm", "{l}forearm"),
+    "Hand": ("{l}hand", "{left}hand"),
+    "UpperLeg": ("{l}thigh", "{left}upleg"),
+    "LowerLeg": ("{l}shin", "{left}leg", "{l}calf"),
+    "Foot": ("{l}foot", "{left}foot"),
+    "Toe": ("{l}toe", "{left}toebase", "{l}toe0"),
+}
+OPTIONAL = ("Shoulder", "Toe", "Neck")
+"""Segments a skeleton may lack; they come with their parent's pose, marked invalid."""
+_PARENT_OF_OPTIONAL = {"Shoulder": "Chest", "Toe": "Foot", "Neck": "Chest"}
+_DERIVED: Mapping[str, tuple[str, str, float]] = {
+    "L5": ("Ab", "Ab", 0.0),
+    "L3": ("Ab", "Chest", 0.5),
+    "T12": ("Chest", "Chest", 0.0),
+    "T8": ("Chest", "Neck", 0.45),
+}
+RIGID_BODY_NAMES: Mapping[str, tuple[str, ...]] = {
+    "Head": ("head", "helmet"),
+    "LeftHand": ("lefthand", "lhand", "handl", "handleft", "leftwrist"),
+    "RightHand": ("righthand", "rhand", "handr", "handright", "rightwrist"),
+    "Pelvis": ("pelvis", "hip", "hips", "waist"),
+    "LeftFoot": ("leftfoot", "lfoot", "footl", "footleft", "leftankle"),
+    "RightFoot": ("rightfoot", "rfoot", "footr", "footright", "rightankle"),
+}
+"""Segment -> names of a rigid body that stands for it."""
+RIGID_BODIES_NEEDED = ("Head", "LeftHand", "RightHand")
+
+
+class Person(NamedTuple):
+    """23 segments; those that are not valid hold finite values without meaning."""
+
+    pos_w: Array
+    """[m], (23, 3), Z-up."""
+    quat_w: Array
+    """Unit, wxyz, (23, 4)."""
+    valid: Flags
+    """(23,)."""
+
+
+class Plan(NamedTuple):
+    """Where each MVN segment comes from: ids of two bodies, and how far from the first to the second it lies."""
+
+    label: str
+    skeleton: int | None
+    """Id of the skeleton; None for rigid bodies."""
+    ids: tuple[int, ...]
+    """Body ids that are read; low 16 bits for bones."""
+    near: npt.NDArray[np.intp]
+    """Per segment: index into `ids`; -1 where nothing tells it."""
+    far: npt.NDArray[np.intp]
+    share: Array
+    """(23, 1)."""
+    known: Flags
+    """Segments that have a body of their own, or lie between two."""
+    offsets: Array
+    """Offsets of `ids` from their parents in Motive's axes [m]; empty for rigid bodies."""
+
+
+def plan(models: ModelDef, wanted: str | None) -> Plan:
+    """Whom to follow: the only skeleton, the one named `wanted`, or rigid bodies named after body parts.
+
+    Raises:
+        WireError: two_skeletons, no_such_skeleton, missing_bones, no_person; the sentence names what there is.
+    """
+    names = [s.name for s in models.skeletons]
+    if wanted is not None:
+        chosen = [s for s in models.skeletons if s.name == wanted]
+        if not chosen:
+            there = ", ".join(f"'{name}'" for name in names) or "none"
+            raise WireError("no_such_skeleton", f"skeleton '{wanted}' is not streamed; streamed skeletons: {there}")
+        return _skeleton_plan(chosen[0])
+    if len(names) > 1:
+        there = ", ".join(f"'{name}'" for name in names)
+        raise WireError("two_skeletons", f"{len(names)} skeletons are streamed: {there}; choose one by name")
+    return _skeleton_plan(models.skeletons[0]) if names else _rigid_plan(models.rigid_bodies)
+
+
+def _skeleton_plan(model: SkeletonModel) -> Plan:
+    found: dict[str, BodyModel] = {}
+    by_name = {_plain(each.name, model.name): each for each in model.bones}
+    for each in model.bones:  # a prefix other than the skeleton's name
+        by_name.setdefault(_plain(each.name.replace(":", "_").rpartition("_")[2], ""), each)
+    for role, names in _roles().items():
+        bone = next((by_name[name] for name in names if name in by_name), None)
+        if bone is not None:
+            found[role] = bone
+    missing = [role for role in _roles() if role not in found and not role.endswith(OPTIONAL)]
+    if missing:
+        raise WireError(
+            "missing_bones",
+            f"skeleton '{model.name}' has no bone for {', '.join(missing)}; "
+            f"its bones are {', '.join(bone.name for bone in model.bones)}",
+        )
+    roles = list(found)
+    ids = tuple(found[role].id & 0xFFFF for role in roles)
+    near, far, share, known = [], [], [], []
+    for segment in MVN_SEGMENTS:
+        a, b, fraction = _DERIVED.get(segment, (segment, segment, 0.0))
+        known.append(a in found and b in found)
+        near.append(roles.index(a if a in found else _stand_in(a)))
+        far.append(roles.index(b) if b in found else near[-1])
+        share.append(fraction)
+    offsets = np.array([found[role].offset for role in roles])
+    return Plan(
+        f"skeleton '{model.name}'", model.id, ids, np.array(near), np.array(far), np.array(share)[:, None],
+        np.array(known), offsets,
+    )  # fmt: skip
+
+
+def _rigid_plan(models: Sequence[BodyModel]) -> Plan:
+    found: dict[str, int] = {}
+    for body in models:
+        for segment, names in RIGID_BODY_NAMES.items():
+            if _plain(body.name, "") in names:
+                found.setdefault(segment, body.id)
+    if not all(segment in found for segment in RIGID_BODIES_NEEDED):
+        there = ", ".join(f"'{body.name}'" for body in models) or "none"
+        raise WireError(
+            "no_person",
+            "neither a skeleton nor rigid bodies named Head, LeftHand and RightHand are streamed "
+            f"(rigid bodies: {there}); enable 'Skeletons' in Motive's streaming settings",
+        )
+    roles = list(found)
+    near = np.array([roles.index(segment) if segment in found else -1 for segment in MVN_SEGMENTS])
+    return Plan(
+        "rigid bodies " + ", ".join(roles), None, tuple(found.values()), near, near, np.zeros((len(MVN_SEGMENTS), 1)),
+        near >= 0, np.empty((0, 3)),
+    )  # fmt: skip
+
+
+def _roles() -> dict[str, tuple[str, ...]]:
+    """Bone role -> its possible names."""
+    table = dict(BONES)
+    for side, letter in (("Left", "l"), ("Right", "r")):
+        table |= {
+            side + segment: tuple(name.format(l=letter, left=side.lower()) for name in names)
+            for segment, names in LIMBS.items()
+        }
+    return table
+
+
+def _stand_in(role: str) -> str:
+    side = next((s for s in ("Left", "Right") if role.startswith(s)), "")
+    parent = _PARENT_OF_OPTIONAL[role.removeprefix(side)]
+    return side + parent if parent == "Foot" else parent
+
+
+def _plain(name: str, prefix: str) -> str:
+    """A bone's name without the skeleton's, 'Bip01', case, blanks and punctuation."""
+    for separator in ("_", ":", " "):
+        name = name.removeprefix(prefix + separator)
+    plain = "".join(c for c in name.casefold() if c.isalnum())
+    for common in ("bip01", "bip001"):
+        plain = plain.removeprefix(common) or "pelvis"
+    return plain
+
+
+class Reader:
+    """Turns the frames of one plan into persons; remembers where the bodies stood in the last frame's lists."""
+
+    def __init__(self, followed: Plan, up_axis: str) -> None:
+        self.plan = followed
+        self._up = up_axis
+        self._ids: bytes | None = None
+        self._rows: npt.NDArray[np.intp] = np.empty(0, np.intp)
+        self._held: Person | None = None
+
+    def read(self, frame: Frame) -> Person:
+        """The followed person.
+
+        Raises:
+            WireError: not_streamed, not_tracked, non_finite, quaternion_norm, implausible_position,
+                local_coordinates, wrong_up_axis.
+        """
+        bodies = self._find(frame)
+        raw_pos: Array = bodies["pos"].astype(np.float64)
+        raw_quat: Array = bodies["quat_xyzw"].astype(np.float64)
+        tracked: Flags = (bodies["params"] & TRACKED) != 0
+        if not tracked.any():
+            raise WireError("not_tracked", f"no body of {self.plan.label} is tracked")
+        _check(raw_pos, raw_quat, tracked)
+        if self._held is None and self.plan.skeleton is not None:
+            self._check_global(raw_pos)
+        pos, quat = to_z_up(raw_pos, raw_quat, self._up)
+        person = self._spread(pos, quat, tracked)
+        if self._held is None and self.plan.skeleton is not None:
+            _check_upright(person, self._up)
+        self._held = person
+        return person
+
+    def _find(self, frame: Frame) -> Records:
+        """The bodies of the plan, in its order."""
+        number = self.plan.skeleton
+        if number is None:
+            bodies = frame.rigid_bodies
+        else:
+            bodies = next((s.bones for s in frame.skeletons if s.id == number), frame.rigid_bodies[:0])
+        ids = bodies["id"].tobytes()
+        if ids != self._ids:
+            self._rows, self._ids = self._locate(bodies["id"].tolist()), ids
+        return bodies[self._rows]
+
+    def _locate(self, streamed: Iterable[int]) -> npt.NDArray[np.intp]:
+        self._ids = None
+        low = self.plan.skeleton is not None
+        rows = {ident & 0xFFFF if low else ident: row for row, ident in enumerate(streamed)}
+        absent = [ident for ident in self.plan.ids if ident not in rows]
+        if absent:
+            raise WireError(
+                "not_streamed",
+                f"{len(absent)} of {len(self.plan.ids)} bodies of {self.plan.label} are not in the frame; "
+                "enable them in Motive's streaming settings",
+            )
+        return np.array([rows[ident] for ident in self.plan.ids], dtype=np.intp)
+
+    def _check_global(self, pos: Array) -> None:
+        """Every bone but the root, which is global either way."""
+        away = np.abs(pos - self.plan.offsets).max(axis=1)[1:]
+        if np.count_nonzero(away <= LOCAL_TOLERANCE_M) > len(away) // 2:
+            raise WireError(
+                "local_coordinates",
+                f"{self.plan.label} is streamed in local coordinates; "
+                "choose 'Skeleton Coordinates: Global' in Motive's streaming settings",
+            )
+
+    def _spread(self, pos: Array, quat: Array, tracked: Flags) -> Person:
+        """Bodies -> segments, quaternion signs continuous; what is not tracked stays where it was."""
+        near, far = self.plan.near, self.plan.far
+        start = pos[near]
+        pos_w: Array = start + self.plan.share * (pos[far] - start)
+        quat_w: Array = quat[near]
+        valid: Flags = tracked[near] & tracked[far] & self.plan.known
+        if self._held is not None:
+            quat_w[np.vecdot(quat_w, self._held.quat_w) < 0.0] *= -1.0
+        if not valid.all():
+            lost = ~valid
+            pos_w[lost] = pos[tracked][0] if self._held is None else self._held.pos_w[lost]
+            quat_w[lost] = (1.0, 0.0, 0.0, 0.0) if self._held is None else self._held.quat_w[lost]
+        return Person(pos_w, quat_w, valid)
+
+
+def to_z_up(pos: Array, quat_xyzw: Array, up_axis: str) -> tuple[Array, Array]:
+    """Motive's axes and xyzw -> Z-up, facing +X, wxyz, unit; see the module's text. Zero quaternions stay zero."""
+    norms = np.sqrt(np.vecdot(quat_xyzw, quat_xyzw))
+    norms[~(norms > 0.0)] = 1.0
+    quat: Array = np.empty_like(quat_xyzw)
+    quat[:, 0] = quat_xyzw[:, 3]
+    if up_axis == "y":
+        quat[:, 1:] = quat_xyzw[:, _CYCLE]
+        pos_w: Array = pos[:, _CYCLE]
+    else:
+        quat[:, 1:] = _quarter_turn(quat_xyzw)
+        pos_w = _quarter_turn(pos)
+    quat /= norms[:, None]
+    return pos_w, quat
+
+
+def _quarter_turn(v: Array) -> Array:
+    return np.stack((-v[:, 1], v[:, 0], v[:, 2]), axis=1)
+
+
+def _check(pos: Array, quat_xyzw: Array, tracked: Flags) -> None:
+    """Finite, unit, within reach of each other; only what is tracked is judged."""
+    if not tracked.all():
+        pos, quat_xyzw = pos[tracked], quat_xyzw[tracked]
+    if not (np.isfinite(pos).all() and np.isfinite(quat_xyzw).all()):
+        raise WireError("non_finite", "a position or quaternion of a tracked body is NaN or infinite")
+    off = np.abs(np.sqrt(np.vecdot(quat_xyzw, quat_xyzw)) - 1.0)
+    if off.max() > NORM_TOLERANCE:
+        worst = float(np.linalg.norm(quat_xyzw[np.argmax(off)]))
+        raise WireError("quaternion_norm", f"a quaternion has norm {worst:.3g}; 1 is expected")
+    x, y, z = pos[0].tolist()
+    if max(abs(x), abs(y), abs(z)) > EXTENT_M:
+        raise WireError("implausible_position", f"a body is at ({x:.3g}, {y:.3g}, {z:.3g}) m, beyond {EXTENT_M:.0f} m")
+    if len(pos) > 2:
+        away = pos - pos[0]
+        _check_reach(math.sqrt(np.vecdot(away, away).max()))
+
+
+def _check_reach(reach: float) -> None:
+    if REACH_M[0] <= reach <= REACH_M[1]:
+        return
+    unit = next((u for u, f in (("millimetres", 1000), ("centimetres", 100)) if 0.5 * f <= reach <= 2.2 * f), "")
+    hint = f"; the stream looks like {unit}, set 'Scale' to 1 in Motive's streaming settings" if unit else ""
+    raise WireError(
+        "implausible_position",
+        f"the farthest body is {reach:.3g} m from the first; {REACH_M[0]} to {REACH_M[1]} m are possible{hint}",
+    )
+
+
+def _check_upright(person: Person, up_axis: str) -> None:
+    head, feet = (MVN_SEGMENTS.index(name) for name in ("Head", "LeftFoot"))
+    if not (person.valid[head] and person.valid[feet]):
+        return
+    rise = person.pos_w[head] - person.pos_w[feet]
+    length = float(np.linalg.norm(rise))
+    if length > 0.8 and rise[2] < UPRIGHT_SHARE * length:
+        other = UP_AXES[1 - UP_AXES.index(up_axis)]
+        raise WireError(
+            "wrong_up_axis",
+            f"the head is only {rise[2]:.2f} m above the feet, {length:.2f} m away: the operator lies, "
+            f"or Motive streams {other.upper()}-up (choose up axis {other})",
+        )

@@ -1,0 +1,1 @@
+"""Descriptions that others write beside or into their ONNX files -> our card."""

@@ -1,0 +1,193 @@
+"""A real service: processes, shared memory and UDP as a user starts them, in a runtime folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from teleopd.robots.ipc.session import Session
+from teleopd.robots.model import Reference
+from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.safety.words import Mode, SafetyStatus
+from teleopd.service.streams import Bus
+
+TELEOP = [sys.executable, "-m", "teleopd.launch.cli"]
+LONG_S = 60.0
+"""Nothing is asserted about how long things take on a loaded machine; this only ends a test that would hang."""
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(done: Callable[[], bool], what: str, timeout_s: float = LONG_S) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(0.005)
+
+
+class Emulator:
+    """`teleop emulate xsens` as a process."""
+
+    def __init__(self, port: int, *flags: str) -> None:
+        self.process = subprocess.Popen(
+            [*TELEOP, "emulate", "xsens", "--port", str(port), "--rate", "60", "--loop", "--quiet", *flags],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+class Service:
+    """`teleop serve` as a process, seen through its shared memory."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.runtime, self.report_path = folder / "run", folder / "report.json"
+        self.port = free_port()
+        self.environment = {**os.environ, "TELEOPD_RUNTIME_DIR": str(self.runtime)}
+        self._log = (folder / "serve.log").open("w+")
+        self.process = subprocess.Popen(
+            [*TELEOP, "serve", "--host", "127.0.0.1", "--port", str(self.port), "--no-view",
+             "--report", str(self.report_path), *flags],
+            env=self.environment, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
+        self.session = Session("unitree_g1", self.runtime / "unitree_g1")
+        self._bus: Bus | None = None
+        self._emulators: list[Emulator] = []
+        self.children: list[psutil.Process] = []
+        """Every process that was seen below the service."""
+
+    @property
+    def bus(self) -> Bus:
+        if self._bus is None:
+            until(lambda: self.session.path("operator_device").exists() or self.process.poll() is not None, "slots")
+            self._alive()
+            self._bus = Bus(self.session, MODEL.n)
+        return self._bus
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def _alive(self) -> None:
+        assert self.process.poll() is None, f"the service ended with {self.process.returncode}:\n{self.log()}"
+
+    def status(self) -> SafetyStatus:
+        status = self.bus.slot("safety_status").read()
+        assert isinstance(status, SafetyStatus)
+        return status
+
+    def reference(self) -> Reference:
+        reference = self.bus.slot("reference").read()
+        assert isinstance(reference, Reference)
+        return reference
+
+    @property
+    def mode(self) -> Mode | None:
+        self._alive()
+        status = self.bus.slot("safety_status").read()
+        return None if status is None else Mode(status.mode)
+
+    def wait_mode(self, *modes: Mode) -> SafetyStatus:
+        until(lambda: self.mode in modes, f"{modes} after {self.mode}\n{self.log()}")
+        self.see_children()
+        return self.status()
+
+    def see_children(self) -> list[psutil.Process]:
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        self.children += [child for child in found if child not in self.children]
+        return found
+
+    def child(self, name: str) -> psutil.Process:
+        """The running child of that row of the process table."""
+        return next(child for child in self.see_children() if child.name() == f"teleop:{name}"[:15])
+
+    def has_child(self, name: str) -> bool:
+        return any(child.name() == f"teleop:{name}"[:15] for child in self.see_children())
+
+    def emulate(self, *flags: str) -> Emulator:
+        self._emulators.append(Emulator(self.port, *flags))
+        return self._emulators[-1]
+
+    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*TELEOP, "ctl", *arguments], env=self.environment, capture_output=True, text=True, timeout=LONG_S
+        )
+
+    def left(self) -> list[psutil.Process]:
+        """Processes of the service that still run after its end."""
+        def runs(child: psutil.Process) -> bool:
+            try:
+                return child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+            except psutil.NoSuchProcess:
+                return False
+
+        psutil.wait_procs(self.children, timeout=5)
+        return [child for child in self.children if runs(child)]
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        """Wait for the end; returns the exit status."""
+        status = self.process.wait(LONG_S)
+        for emulator in self._emulators:
+            emulator.kill()
+        return status
+
+    def report(self) -> dict[str, Any]:
+        report = json.loads(self.report_path.read_text())
+        assert isinstance(report, dict)
+        return report
+
+    def kill(self) -> None:
+        """Whatever is left, after a failed test too."""
+        for emulator in self._emulators:
+            emulator.kill()
+        if self.process.poll() is None:
+            self.see_children()
+            for process in (psutil.Process(self.process.pid), *self.children):
+                if process.is_running():
+                    process.kill()
+            self.process.wait(10)
+        self._log.close()
+
+
+StartService = Callable[..., Service]
+
+
+@pytest.fixture(scope="module")
+def start_service(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[StartService]:
+    """Starts services with the policy of the data folder; what is left of them is ended after the module."""
+    services: list[Service] = []
+    policy = str(shared_data / "policies" / "twist2" / "twist2_1017_20k.onnx")
+
+    def start(*flags: str) -> Service:
+        services.append(Service(tmp_path_factory.mktemp("service"), "--policy", policy, *flags))
+        return services[-1]
+
+    yield start
+    for service in services:
+        service.kill()
+
+
+def times(report: dict[str, Any], mode: str) -> list[float]:
+    """When the report says that a mode was entered [s]."""
+    return [t for t, name, _ in report["modes"] if name == mode]

@@ -1,0 +1,25 @@
+"""Training is tested with torch present only; clips here are made of numbers, so that no capture is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
+from teleopd.service.policy.train.channels import JOINTS, Clip, stand
+from teleopd.service.policy.train.export import training_card
+
+
+@pytest.fixture(scope="session")
+def card():
+    return training_card()
+
+
+@pytest.fixture(scope="session")
+def swaying():
+    """Eight seconds of swaying arms and knees, standing."""
+    t = np.arange(400) / 50.0
+    channels = np.tile(stand(), (400, 1))
+    channels[:, JOINTS] += 0.1 * np.sin(2 * np.pi * 0.5 * t)[:, None] * np.linspace(-1, 1, 29)
+    return Clip("swaying", channels)
