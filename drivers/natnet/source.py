@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import struct
 import time
 from collections.abc import AsyncIterator
@@ -23,9 +22,10 @@ from teleopd.drivers.natnet.messages import (
     ServerInfo,
     WireError,
 )
+from teleopd.drivers.natnet.network import ANYONE, Network
+from teleopd.drivers.natnet.plan import Plan, plan
 from teleopd.drivers.natnet.session import Session
-from teleopd.drivers.natnet.skeleton import UP_AXES, Person, Plan, Reader, plan
-from teleopd.drivers.natnet.sockets import CommandSocket, GroupSocket, address_towards
+from teleopd.drivers.natnet.skeleton import UP_AXES, Person, Reader
 from teleopd.drivers.sequence import Order, SampleOrder
 from teleopd.drivers.source import SourceCounters, SourceError, SourceState, SourceUnavailable
 from teleopd.drivers.udp import Address
@@ -37,8 +37,6 @@ TICK_S = 0.02
 """How often the session is asked what is due."""
 MODELS_PATIENCE_NS = 2_000_000_000
 """Frames without model definitions for so long are an error to show."""
-MAX_FOREIGN_NAMED = 16
-ANYONE = "0.0.0.0"
 
 log = logging.getLogger(__name__)
 
@@ -69,29 +67,19 @@ class NatNetSource:
         Raises:
             SourceError: a port, group or axis that cannot be.
         """
-        if not 1 <= port <= 65535 or not 0 <= data_port <= 65535:
-            raise SourceError(f"command port {port} or data port {data_port} is not between 1 and 65535")
         if up_axis not in UP_AXES:
             raise SourceError(f"up axis is '{up_axis}'; choose {' or '.join(UP_AXES)}")
-        if group not in ("", "none") and not _is_group(group):
-            raise SourceError(f"'{group}' is no multicast address; give one from 224.0.0.0 up, 'none' or nothing")
         self.counters = SourceCounters()
         self.port = port
-        self.server: str | None = None
-        """Address of the one computer that is listened to; None until it is known."""
-        self.foreign_senders: list[Address] = []
-        """The first few others that were heard."""
+        self.network = Network(host, port, local, group, data_port, self.receive)
         self.models: ModelDef | None = None
         self.plan: Plan | None = None
         """Who is followed; None before the model definitions came, or when they name nobody that can be."""
         self.resets = 0
-        self._host, self._local, self._group, self._data_port = host, local, group, data_port
         self._person, self._up = person, up_axis
         self._session = Session(discover=host == ANYONE, multicast=None if group == "" else group != "none")
-        self._command = CommandSocket(local, self.receive)
-        self._frames: GroupSocket | None = None
-        self._frames_from: Address | None = None
         self._reader: Reader | None = None
+        self._followed: Plan | None = None
         self._no_plan: WireError | None = None
         self._first_frame_ns: int | None = None
         self._changed = False
@@ -107,6 +95,16 @@ class NatNetSource:
     def nominal_hz(self) -> float:
         """Declared by the server, then measured [Hz]."""
         return self._rate.hz
+
+    @property
+    def server(self) -> str | None:
+        """Address of the one computer that is listened to; None until it is known."""
+        return self.network.server
+
+    @property
+    def foreign_senders(self) -> list[Address]:
+        """The first few others that were heard."""
+        return self.network.foreign_senders
 
     @property
     def info(self) -> ServerInfo | None:
@@ -129,7 +127,7 @@ class NatNetSource:
             return f"{where}: {why}" if why else ""
         if self._no_plan is not None:
             return str(self._no_plan)
-        if self._frames_from is None:
+        if self.network.frames_from is None:
             how = "" if self._session.unicast else " by multicast; is it filtered, or the wrong local address chosen?"
             return self.counters.last_rejection or f"{self.server} answers but sends no frames{how}"
         return self.counters.last_rejection
@@ -155,14 +153,7 @@ class NatNetSource:
         """
         if self._ticking is not None:
             return
-        if self._host != ANYONE:
-            try:
-                self.server = socket.gethostbyname(self._host)
-            except OSError as error:
-                raise SourceUnavailable(f"cannot find the computer '{self._host}': {error.strerror}") from None
-        self._command.open()
-        if self.server is not None:
-            self._command.hear_only(self.server, ())
+        self.network.open()
         self._ticking = asyncio.create_task(self._tick())
 
     async def poses(self) -> AsyncIterator[HumanPose]:
@@ -182,8 +173,7 @@ class NatNetSource:
             ticking.cancel()
             if self._session.connected:
                 self._send([wire.encode(Kind.DISCONNECT)])
-        self._command.close()
-        self._close_group()
+        self.network.close()
         self._fresh.set()
 
     async def _tick(self) -> None:
@@ -191,37 +181,25 @@ class NatNetSource:
             was_connected = self._session.connected
             self._send(self._session.due(time.monotonic_ns()))
             if was_connected and not self._session.connected:
-                self._listen_anew()
+                self.network.listen_anew()
             await asyncio.sleep(TICK_S)
 
     def _send(self, datagrams: list[bytes]) -> None:
-        targets = ["255.255.255.255", "127.0.0.1"] if self.server is None else [self.server]
-        for datagram in datagrams:
-            whys = [self._command.send(datagram, (target, self.port)) for target in targets]
-            if all(whys):
-                self._session.reconnect.last_failure = f"cannot send to {targets[0]}:{self.port}: {whys[0]}"
+        trouble = self.network.send(datagrams)
+        if trouble:
+            self._session.reconnect.last_failure = trouble
 
     def receive(self, data: memoryview, sender: Address, now_ns: int) -> None:
         """Take one datagram received at `now_ns`; never raises, every one that cannot be used is counted."""
         self.counters.received += 1
         try:
-            if self._is_ours(sender):
+            if self.network.is_ours(sender):
                 message = wire.decode(data, self._session.version)
                 self._take(message, sender, now_ns)
+            else:
+                self.counters.foreign += 1
         except WireError as error:
             self.counters.reject(error.reason, str(error))
-
-    def _is_ours(self, sender: Address) -> bool:
-        bound = self._frames_from
-        if self.server is None:
-            return True
-        if sender[0] == self.server and (bound is None or sender[1] in (self.port, bound[1])):
-            return True
-        self.counters.foreign += 1
-        if sender not in self.foreign_senders and len(self.foreign_senders) < MAX_FOREIGN_NAMED:
-            self.foreign_senders.append(sender)
-            log.warning("optitrack: ignoring %s:%d; listening to %s:%d", *sender, *(bound or (self.server, self.port)))
-        return False
 
     def _take(self, message: Message, sender: Address, now_ns: int) -> None:
         body = message.body
@@ -244,60 +222,32 @@ class NatNetSource:
         if sender[1] != self.port:
             return
         before = self.info
-        self.server = sender[0]
+        self.network.server = sender[0]
         self._send(self._session.welcomed(info, now_ns))
         if before is not None and before != info:
             self._begin_anew()
         if not self._session.unicast:
-            self._join(info)
-        self._listen_anew()
+            try:
+                self.network.join(info)
+            except SourceUnavailable as error:
+                self.counters.reject("multicast", str(error))
+                log.warning("optitrack: %s", error)
+        self.network.listen_anew()
         self._send(self._session.due(now_ns))
-
-    def _join(self, info: ServerInfo) -> None:
-        assert self.server is not None
-        if self._frames is not None:
-            return
-        group = self._group or (info.group if _is_group(info.group) else wire.GROUP)
-        interface = self._local if self._local != ANYONE else address_towards(self.server, self.port)
-        data_port = self._data_port or info.data_port or wire.DATA_PORT
-        frames = GroupSocket(group, data_port, interface, self.receive)
-        try:
-            frames.open()
-        except SourceUnavailable as error:
-            self.counters.reject("multicast", str(error))
-            log.warning("optitrack: %s", error)
-            return
-        self._frames = frames
-
-    def _listen_anew(self) -> None:
-        """The server's frames may come from another port than before."""
-        self._frames_from = None
-        self._filter(())
-
-    def _filter(self, ports: tuple[int, ...]) -> None:
-        if self.server is None:
-            return
-        self._command.hear_only(self.server, ports)
-        if self._frames is not None:
-            self._frames.hear_only(self.server, ports)
-
-    def _close_group(self) -> None:
-        if self._frames is not None:
-            self._frames.close()
-            self._frames = None
 
     def _take_models(self, models: ModelDef) -> None:
         self._session.models_came()
         self.models = models
-        before = self.plan
         try:
             self.plan, self._no_plan = plan(models, self._person), None
         except WireError as error:
             self.plan, self._reader, self._no_plan = None, None, error
             raise
-        if before is None or not _same(before, self.plan):
-            if before is not None:
-                self.resets += 1
+        before, self._followed = self._followed, self.plan
+        if before is not None and not _same(before, self.plan):
+            self.resets += 1
+            self._reader = None
+        if self._reader is None:
             self._reader = Reader(self.plan, self._up)
             log.info("optitrack: following %s", self.plan.label)
 
@@ -314,7 +264,7 @@ class NatNetSource:
             self._rate.hz = hz if 1.0 <= hz <= 2000.0 else self._rate.hz
 
     def _take_frame(self, frame: Frame, sender: Address, now_ns: int) -> None:
-        self._bind(sender)
+        self.network.bind_frames(sender)
         self._note_changes(frame, now_ns)
         if self._reader is None:
             self._without_reader(now_ns)
@@ -330,12 +280,6 @@ class NatNetSource:
                 self._begin_anew()
                 self._session.ask_clock(now_ns)
             self._publish(frame, self._reader.read(frame), now_ns)
-
-    def _bind(self, sender: Address) -> None:
-        """Only after a valid frame: a stray datagram must not lock the real sender out."""
-        if self._frames_from is None:
-            self._frames_from = sender
-            self._filter((self.port, sender[1]))
 
     def _note_changes(self, frame: Frame, now_ns: int) -> None:
         """Ask for the definitions when the server says that they changed, or a skeleton is in none of them."""
@@ -400,10 +344,3 @@ class NatNetSource:
 
 def _same(a: Plan, b: Plan) -> bool:
     return (a.label, a.skeleton, a.ids) == (b.label, b.skeleton, b.ids) and bool((a.offsets == b.offsets).all())
-
-
-def _is_group(text: str) -> bool:
-    try:
-        return 224 <= socket.inet_aton(text)[0] < 240
-    except OSError:
-        return False

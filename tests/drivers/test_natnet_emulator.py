@@ -91,7 +91,7 @@ def test_the_kernel_drops_what_another_sender_sends():
         if taken == 5:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
                 for _ in range(500):
-                    other.sendto(b"garbage", ("127.0.0.1", source._command.port))
+                    other.sendto(b"garbage", ("127.0.0.1", source.network.command.port))
 
     poses, source, emulator = asyncio.run(exchange(during=flood, poses=20))
     assert len(poses) == 20 and source.counters.foreign == 0

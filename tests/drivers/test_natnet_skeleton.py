@@ -17,7 +17,8 @@ from teleopd.drivers.natnet.messages import (
     SkeletonModel,
     WireError,
 )
-from teleopd.drivers.natnet.skeleton import Reader, plan, to_z_up
+from teleopd.drivers.natnet.plan import plan
+from teleopd.drivers.natnet.skeleton import Reader, to_z_up
 
 AT = {name: i for i, name in enumerate(MVN_SEGMENTS)}
 MOTIVE = (

@@ -15,7 +15,8 @@ from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.natnet import encode, wire
 from teleopd.drivers.natnet.emulator import CLOCK_HZ, EmulatorOptions, NatNetEmulator, models
 from teleopd.drivers.natnet.messages import FrameFlag, Kind, ServerInfo
-from teleopd.drivers.natnet.source import MAX_FOREIGN_NAMED, NatNetSource
+from teleopd.drivers.natnet.network import MAX_FOREIGN_NAMED
+from teleopd.drivers.natnet.source import NatNetSource
 from teleopd.drivers.source import SourceError, SourceState, SourceUnavailable
 
 SERVER = ("192.168.0.106", 1510)
@@ -32,7 +33,7 @@ class Fed:
     def __init__(self, info=INFO, greet=True, define=True, emulated=None, **options):
         self.source = NatNetSource(**options)
         self.sent = []
-        self.source._command.send = lambda datagram, to: self.sent.append((datagram, to)) or ""
+        self.source.network.command.send = lambda datagram, to: self.sent.append((datagram, to)) or ""
         self.device = NatNetEmulator(CLIP, emulated or EmulatorOptions())
         self.now_ns = 10**12
         if greet:
@@ -164,7 +165,12 @@ def test_two_skeletons_stop_the_stream_until_one_is_left(fed):
     assert fed.source.counters.rejected == {"two_skeletons": 2}
     assert fed.source.counters.last_rejection == "2 skeletons are streamed: 'Operator', 'Bob'; choose one by name"
     fed(encode.encode_modeldef(one, V), SERVER)
-    assert fed(fed.frame(2)).seq == 2
+    pose = fed(fed.frame(2))
+    assert (pose.seq, pose.resets) == (2, 0)
+    fed(encode.encode_modeldef(two, V), SERVER)
+    fed(encode.encode_modeldef(one._replace(skeletons=(two.skeletons[1],)), V), SERVER)
+    skeleton = wire.decode(fed.frame(3), V).body.skeletons[0]
+    assert fed(fed.frame(3, skeletons=(skeleton._replace(id=2),))).resets == 1, "somebody else"
 
 
 def test_rigid_bodies_alone_are_six_points():

@@ -39,7 +39,8 @@ class Rig:
 
         self.link.write = record  # type: ignore[method-assign]
         limits = SafetyLimits.of(MODEL, kp=KP, kd=KD)
-        self.stage = RobotIoStage(MODEL, limits, self.link, SupervisorConfig(token=TOKEN, started_ns=self.now, **config))
+        settings = SupervisorConfig(token=TOKEN, started_ns=self.now, **config)
+        self.stage = RobotIoStage(MODEL, limits, self.link, settings)
         self.act, self.seq = Act.NONE, 0
         self.targets: JointTargets | None = None
         self.shutdown = False

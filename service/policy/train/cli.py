@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,15 @@ def train(args: argparse.Namespace) -> None:
     Raises:
         FileNotFoundError: the teacher, or with `--resume` the checkpoint, is absent.
     """
+    minutes = Settings().minutes if args.minutes is None else args.minutes
     settings = Settings(
-        seed=args.seed, minutes=args.minutes, iterations=args.iterations, threads=args.threads, robots=args.robots,
+        seed=args.seed, minutes=minutes, iterations=args.iterations, threads=args.threads, robots=args.robots,
         keep_buffer=args.keep_buffer, buffer=args.buffer,
     )  # fmt: skip
     if args.resume:
         settings = Settings.from_dict(read_checkpoint(args.out)["settings"])
+        if args.minutes is not None:
+            settings = replace(settings, minutes=args.minutes)
     args.out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher(_teacher_file(args.data), settings.threads)
     distillation = Distillation(settings, training_card(), ReferenceGenerator(clips_for(args.out, args.data)), teacher)
@@ -165,7 +169,9 @@ def _reporter(write: Callable[[str], object], bar: Progress) -> Callable[[Report
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m teleopd.service.policy.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, progress and evaluation")
-    parser.add_argument("--minutes", type=float, default=30.0, help="training time, checkpoints carry it on [min]")
+    parser.add_argument(
+        "--minutes", type=float, help="training time [min], 30 if not given; with --resume a new total"
+    )
     parser.add_argument("--iterations", type=int, default=0, help="length in iterations instead: repeatable exactly")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, with its settings")
     parser.add_argument("--seed", type=int, default=0)

@@ -37,10 +37,8 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             }
             for o in groups["gait"]
         ]
-    if "held out" in groups:
-        found["held out"]["clips"] = {
-            o.trial.name: [o.fell_at_s, round(o.key_body_mm, 1)] for o in groups["held out"]
-        }
+    for name in (group for group in groups if group.startswith("held out")):
+        found[name]["clips"] = {o.trial.name: [o.fell_at_s, round(o.key_body_mm, 1)] for o in groups[name]}
     return found
 
 

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
 from teleopd.service.policy.train import cli
 
 

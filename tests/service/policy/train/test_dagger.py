@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
 from teleopd.service.policy.train.dagger import Distillation, read_checkpoint, student_of
 from teleopd.service.policy.train.references import ReferenceGenerator

@@ -6,7 +6,8 @@ import hashlib
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.library import resolve

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
 from teleopd.robots.model import LowState, Reference
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.card_reader import parse_card

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
 from teleopd.service.policy.train import suite
 from teleopd.service.policy.train.channels import VX, Z
 from teleopd.service.policy.train.motions import LICENSED, NotAMotion, own_walks, resampled, retargeted, twist2_clip

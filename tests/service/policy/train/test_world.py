@@ -6,6 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.train.bodies import Body, Randomised, reduced_model
 from teleopd.service.policy.train.channels import stand

@@ -1,0 +1,156 @@
+"""The run's configuration: where each value comes from, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from teleopd.launch.config import KEYS, ConfigError, RunConfig, resolve
+
+
+def file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_the_defaults_hold():
+    config = resolve({}, None, {})
+    assert config == RunConfig()
+    assert (config.source, config.robot, config.link, config.auto_engage) == ("xsens", "unitree_g1", "sim", False)
+
+
+def test_flags_override_environment_overrides_file_overrides_default(tmp_path: Path):
+    path = file(tmp_path, 'port = 1\nseconds = 1\nhost = "file"\nsolver = "mink"\n')
+    config = resolve({"port": 3}, path, {"TELEOPD_PORT": "2", "TELEOPD_SECONDS": "2.5"})
+    assert (config.port, config.seconds, config.host, config.solver) == (3, 2.5, "file", "mink")
+    assert config.view_port == 8765
+
+
+def test_a_flag_that_was_not_given_overrides_nothing(tmp_path: Path):
+    assert resolve({"port": None}, file(tmp_path, "port = 7"), {}).port == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("prot = 1", "port"), ("auto_engange = true", "auto_engage"), ("robots = 'x'", "robot")]
+)
+def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path, text: str, meant: str):
+    path = file(tmp_path, text)
+    key = text.split()[0]
+    with pytest.raises(ConfigError) as error:
+        resolve({}, path, {})
+    assert str(error.value) == f"{path}: unknown key '{key}'; did you mean '{meant}'?"
+
+
+def test_an_unknown_key_like_no_other_lists_all(tmp_path: Path):
+    path = file(tmp_path, "zzz = 1")
+    with pytest.raises(ConfigError) as error:
+        resolve({}, path, {})
+    assert str(error.value) == f"{path}: unknown key 'zzz'; known: {', '.join(KEYS)}"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "got", "key"),
+    [
+        ('port = "9763"', "int", "str", "port"), ("port = 1.5", "int", "float", "port"),
+        ("view = 1", "bool", "int", "view"), ("robot = 3", "str", "int", "robot"),
+        ("seconds = true", "float", "bool", "seconds"), ('safety = { motor_rate = "fast" }', "float", "str", "safety"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_refused(tmp_path: Path, text: str, wanted: str, got: str, key: str):
+    with pytest.raises(ConfigError, match=rf"^configuration: Expected `{wanted}`, got `{got}` - at `\$\.{key}"):
+        resolve({}, file(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [("TELEOPD_PORT", "many", "int"), ("TELEOPD_VIEW", "maybe", "bool"), ("TELEOPD_SECONDS", "soon", "float")],
+)
+def test_an_environment_value_of_another_type_is_refused(name: str, text: str, kind: str):
+    with pytest.raises(ConfigError) as error:
+        resolve({}, None, {name: text})
+    assert str(error.value) == f"environment {name}='{text}' is not a {kind}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("TRUE", True), (" yes ", True), ("0", False), ("false", False), ("No", False), ("", False)],
+)
+def test_environment_switches(text: str, value: bool):
+    assert resolve({}, None, {"TELEOPD_LOOP": text}).loop is value
+
+
+def test_safety_limits_are_not_set_through_the_environment():
+    assert resolve({}, None, {"TELEOPD_SAFETY": "{}"}).safety == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"port": 65536}, "port 65536 is not between 0 and 65535"),
+        ({"view_port": -1}, "view_port -1 is not between 0 and 65535"),
+        ({"seconds": -0.5}, "seconds is -0.5; give a positive number, or 0 to run until Ctrl-C"),
+        ({"seconds": float("nan")}, "seconds is nan; give a positive number, or 0 to run until Ctrl-C"),
+        ({"seed": -1}, "seed is -1; give 0 or more"),
+        ({"character": 256}, "character is 256; give 0 to 255, or -1 for the first one heard"),
+        ({"character": -2}, "character is -2; give 0 to 255, or -1 for the first one heard"),
+        ({"solver": "slow"}, "solver 'slow' is not one of: fast, mink"),
+        ({"mode": "legs"}, "mode 'legs' is not one of: whole"),
+        ({"physics_hz": 200.0}, "physics_hz is 200; give a multiple of 500, up to 10000"),
+        ({"physics_hz": 10_500.0}, "physics_hz is 10500; give a multiple of 500, up to 10000"),
+        ({"physics_hz": 750.0}, "physics_hz is 750; give a multiple of 500, up to 10000"),
+    ],
+)
+def test_values_out_of_range_are_refused(flags: dict[str, Any], sentence: str):
+    with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}$"):
+        resolve(flags, None, {})
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"port": 0}, {"port": 65535}, {"character": -1}, {"character": 0}, {"character": 255}, {"physics_hz": 500.0}],
+)
+def test_values_at_the_bounds_are_accepted(flags: dict[str, Any]):
+    config = resolve(flags, None, {})
+    assert {key: getattr(config, key) for key in flags} == flags
+
+
+@pytest.mark.parametrize("link", ["dds", "lcm", "anything"])
+def test_engaging_alone_is_refused_on_every_link_to_a_robot(tmp_path: Path, link: str):
+    sentence = f"auto_engage is refused on link '{link}': only a virtual robot may engage by itself"
+    for flags, text, environment in (
+        ({"auto_engage": True, "link": link}, "", {}),
+        ({"link": link}, "auto_engage = true", {}),
+        ({"auto_engage": True}, f'link = "{link}"', {}),
+        ({}, f'link = "{link}"', {"TELEOPD_AUTO_ENGAGE": "1"}),
+    ):
+        with pytest.raises(ConfigError) as error:
+            resolve(flags, file(tmp_path, text), environment)
+        assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"port = = 1", "is not TOML: Invalid value"), (b"\xff\xfe", "is not TOML: ")]
+)
+def test_a_file_that_is_no_toml_is_one_sentence(tmp_path: Path, content: bytes, sentence: str):
+    path = tmp_path / "run.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'{path} {sentence}')}"):
+        resolve({}, path, {})
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path):
+    with pytest.raises(ConfigError) as error:
+        resolve({}, tmp_path / "none.toml", {})
+    assert str(error.value) == f"cannot read {tmp_path / 'none.toml'}: No such file or directory"
+
+
+def test_the_hash_is_of_the_resolved_values_not_of_where_they_came_from(tmp_path: Path):
+    by_flag = resolve({"port": 5}, None, {}).sha256
+    assert by_flag == resolve({}, file(tmp_path, "port = 5"), {}).sha256
+    assert by_flag == resolve({}, None, {"TELEOPD_PORT": "5"}).sha256
+    assert by_flag != resolve({"port": 6}, None, {}).sha256
+    assert re.fullmatch("[0-9a-f]{64}", by_flag)
