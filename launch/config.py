@@ -44,6 +44,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Port the source listens on; 0: the device's own."""
     character: int = -1
     """Xsens character (person) that is followed, 0 to 255; -1: the first one heard."""
+    device: dict[str, str | int | float | bool] = {}
+    """Options of the device, by name; `teleop serve --help` and the device's page list them."""
     motion: str = ""
     """File or name for file sources."""
     loop: bool = False

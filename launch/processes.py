@@ -87,7 +87,7 @@ class Processes:
             died = f"{child.spec.name} ended {_how(code)}"
             if child.spec.when_it_dies == "report" or child.restarts >= MAX_RESTARTS:
                 child.reported = True
-                self.say(died if child.restarts == 0 else f"{died} for the {child.restarts + 1}th time; it stays down")
+                self.say(died if child.restarts == 0 else f"{died}, {child.restarts + 1} times now; it stays down")
                 continue
             child.restarts += 1
             if child.spec.when_it_dies == "restart_damped":

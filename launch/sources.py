@@ -7,6 +7,7 @@ from typing import Any
 from teleopd.drivers.source import Source
 from teleopd.launch import registry
 from teleopd.launch.config import ConfigError, RunConfig
+from teleopd.launch.options import checked
 
 
 def source_options(config: RunConfig) -> dict[str, Any]:
@@ -28,6 +29,9 @@ def source_options(config: RunConfig) -> dict[str, Any]:
         options["port"] = config.port
     if config.character >= 0:
         options["character"] = config.character
+    if config.device:
+        target = registry.load("source", config.source)
+        options.update(checked(config.device, target, f"source {config.source}", ("host", "port", "character")))
     return options
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from teleopd.drivers.faults import FaultPlan, Faults
 from teleopd.drivers.human_pose import Array
 from teleopd.drivers.motion_file.clip import SEGMENT, MotionClip
+from teleopd.drivers.motion_file.resampling import null_pose, resample
 from teleopd.drivers.natnet import encode, wire
 from teleopd.drivers.natnet.messages import (
     BODY,
@@ -33,7 +34,6 @@ from teleopd.drivers.natnet.messages import (
 from teleopd.drivers.pacing import Pacer
 from teleopd.drivers.source import SourceError, SourceUnavailable
 from teleopd.drivers.udp import Address, UdpListener
-from teleopd.drivers.xsens.emulator import null_pose, resample
 
 RATE_HZ = (1.0, 1000.0)
 CLOCK_HZ = 10_000_000

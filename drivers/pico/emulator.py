@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from teleopd.drivers.faults import FaultPlan, Faults
 from teleopd.drivers.motion_file.clip import MotionClip
+from teleopd.drivers.motion_file.resampling import resample
 from teleopd.drivers.pico import wire
 from teleopd.drivers.pico.frames import TRACKERS, FrameWriter, Moment
 from teleopd.drivers.pico.service import PcService
 from teleopd.drivers.source import SourceError
-from teleopd.drivers.xsens.emulator import resample
 
 RATE_HZ = (1.0, 240.0)
 DEFAULT_HZ = 90.0

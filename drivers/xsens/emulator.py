@@ -8,14 +8,11 @@ import itertools
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from teleopd.drivers.faults import FaultPlan, Faults
-from teleopd.drivers.human_pose import Array
-from teleopd.drivers.motion_file import rotations as rot
-from teleopd.drivers.motion_file.clip import BALL_HEIGHT_M, SEGMENT, MotionClip, to_local, to_world
+from teleopd.drivers.motion_file.clip import MotionClip
+from teleopd.drivers.motion_file.resampling import null_pose, resample
 from teleopd.drivers.source import SourceError, SourceUnavailable
 from teleopd.drivers.xsens import wire
 
@@ -193,29 +190,3 @@ class XsensEmulator:
             sock.close()
             raise SourceUnavailable(f"cannot send to {host}:{self.port}: {error.strerror}") from None
         return sock
-
-
-def resample(clip: MotionClip, rate_hz: float) -> MotionClip:
-    """The clip at another rate: positions linear, orientations by slerp; the same object at its own rate."""
-    if rate_hz == clip.fps:
-        return clip
-    count = int((len(clip.pos_w) - 1) / clip.fps * rate_hz + 1e-9) + 1
-    at = np.arange(count, dtype=np.float64) * (clip.fps / rate_hz)
-    low = np.minimum(at.astype(np.int64), len(clip.pos_w) - 1)
-    high = np.minimum(low + 1, len(clip.pos_w) - 1)
-    share = np.subtract(at, low, dtype=np.float64)
-    weight = share[:, None, None]
-    pos_w = (1.0 - weight) * clip.pos_w[low] + weight * clip.pos_w[high]
-    quat_w = rot.slerp(clip.quat_w[low], clip.quat_w[high], share[:, None])
-    return replace(clip, fps=rate_hz, pos_w=pos_w, quat_w=quat_w)
-
-
-def null_pose(clip: MotionClip) -> Array:
-    """Segment origins [m] (23, 3) of the clip's body in the T-pose: its bones with every orientation the identity."""
-    offsets, turns = to_local(clip.pos_w[:1], clip.quat_w[:1])
-    offsets[:, 0] = 0.0
-    turns[:] = rot.IDENTITY
-    pos_w: Array = to_world(offsets, turns)[0][0]
-    toes = pos_w[[SEGMENT["LeftToe"], SEGMENT["RightToe"]], 2]
-    pos_w[:, 2] += BALL_HEIGHT_M - toes.min()
-    return pos_w

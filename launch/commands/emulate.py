@@ -15,6 +15,7 @@ from teleopd.drivers.motion_file.leads import with_leads
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
+from teleopd.launch.options import checked, parse_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Emulate:
     """A capture device on loopback, sending a recorded or built-in motion over its real wire protocol."""
 
     device: Annotated[str, tyro.conf.Positional]
-    """The device: xsens."""
+    """The device: xsens, optitrack or pico."""
     motion: str = "walk_and_turn"
     """A BVH file, or a built-in motion: stand, wave, reach, squat, turn, step_in_place, walk, walk_and_turn."""
     host: str = "127.0.0.1"
@@ -47,6 +48,9 @@ class Emulate:
     """Share of datagrams sent twice, 0 to 1."""
     reorder: float = 0.0
     """Share of datagrams sent after their successor, 0 to 1."""
+    set: tuple[str, ...] = ()
+    """Options of the device as key=value: freeze_at_s=5, clock_jump_at_s=8, recenter_at_s=8; pico: grip=true,
+    hands=true; optitrack: natnet=3.0, multicast=true."""
     seed: int = 0
     """Seed of the faults."""
     quiet: bool = False
@@ -63,10 +67,14 @@ class Emulate:
         if self.seconds is not None and not 0.0 < self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds}; give a positive number")
         clip = with_leads(load_motion(self.motion), self.lead_in, self.lead_out)
-        emulator = emulator_class(clip, emulator_class.options(
-            host=self.host, port=self.port, rate_hz=self.rate, loss=self.loss, jitter_ms=self.jitter,
-            dup=self.dup, reorder=self.reorder, seed=self.seed,
-        ))  # fmt: skip
+        own = {
+            "host": self.host, "port": self.port, "loss": self.loss, "jitter_ms": self.jitter, "dup": self.dup,
+            "reorder": self.reorder, "seed": self.seed,
+        }  # fmt: skip
+        if self.rate is not None:
+            own["rate_hz"] = self.rate
+        extra = checked(parse_pairs(self.set), emulator_class.options, f"emulator {self.device}", (*own, "rate_hz"))
+        emulator = emulator_class(clip, emulator_class.options(**own, **extra))
         frames = len(clip.pos_w)
         Console(stderr=True).print(
             f"{self.device}: '{clip.name}', {frames} frames, {frames / clip.fps:.1f} s -> {emulator.address}",

@@ -19,6 +19,7 @@ from teleopd.service.policy.card_reader import load_card
 from teleopd.service.policy.card_writer import card_text
 from teleopd.service.policy.errors import PolicyError
 from teleopd.service.policy.explain import check, explain
+from teleopd.service.policy.importers.auto import Answers
 from teleopd.service.policy.importers.torchscript import convert, is_torchscript
 from teleopd.service.policy.library import ResolvedPolicy, absent_sentence, resolve, search_folders, shipped_cards
 
@@ -40,6 +41,10 @@ class Policy:
     """The robot it is for; for a file whose card is shipped that card's, otherwise unitree_g1."""
     prefer: Literal["metadata", "deploy_yaml"] | None = None
     """Which to believe where the ONNX metadata and the deploy.yaml disagree; without it they are refused."""
+    action_scale: float | None = None
+    """Scale of the actions, for a file that does not say it (holosoma)."""
+    default_pose: str = ""
+    """Default pose, for a file that does not say it: joint or pattern = value [rad], ... such as "*_knee*=0.67"."""
     out: Path | None = None
     """import: the card's file; by default beside the ONNX."""
     json: bool = False
@@ -50,7 +55,7 @@ class Policy:
         model: RobotModel = registry.load("robot", self.robot or _robot_of(self.policy))
         if self.verb == "list":
             return self._list(model)
-        resolved = resolve(self.policy or None, model, prefer=self.prefer)
+        resolved = resolve(self.policy or None, model, answers=self._answers())
         if resolved is None:
             raise CommandError(absent_sentence(model))
         if self.verb == "import":
@@ -62,6 +67,16 @@ class Policy:
         else:
             Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
         return 0
+
+    def _answers(self) -> Answers:
+        pose: dict[str, float] = {}
+        for entry in filter(None, self.default_pose.replace(" ", "").split(",")):
+            name, _, value = entry.partition("=")
+            try:
+                pose[name] = float(value)
+            except ValueError:
+                raise CommandError(f"--default-pose has '{entry}', wanted joint=value [rad]") from None
+        return Answers(self.prefer, self.action_scale, pose or None)
 
     def _import(self, resolved: ResolvedPolicy) -> list[str]:
         out = self.out or resolved.onnx_path.with_suffix(".toml")

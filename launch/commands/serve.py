@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from teleopd.launch.config import RunConfig, resolve
 from teleopd.launch.errors import CommandError
+from teleopd.launch.options import parse_pairs
 from teleopd.launch.service_run import ServiceRun
 from teleopd.service.telemetry.report import print_report, write_report
 
@@ -23,7 +24,8 @@ class Serve:
     """Stream a person's motion to a robot: source -> retarget -> policy -> safety -> motors."""
 
     source: str = "xsens"
-    """Where the motion comes from: xsens (MVN network stream), motion_file (a BVH or a built-in motion)."""
+    """Where the motion comes from: xsens (MVN network stream), optitrack (Motive), pico (XRoboToolkit PC service),
+    motion_file (a BVH or a built-in motion)."""
     robot: str = "unitree_g1"
     """The robot: unitree_g1."""
     link: str = "sim"
@@ -33,11 +35,13 @@ class Serve:
     config: Path | None = None
     """TOML file with the same keys; flags win."""
     host: str = "0.0.0.0"
-    """Address the source listens on."""
+    """Address an Xsens source listens on; address of Motive or of the PC service (0.0.0.0: find it)."""
     port: int = 0
     """Port the source listens on; the device's own when not given."""
     character: int = -1
     """Xsens character (person) to follow, 0 to 255; the first one heard when not given."""
+    device: tuple[str, ...] = ()
+    """Options of the device as key=value, e.g. person=Anna for optitrack, deadman=left_grip for pico."""
     motion: str = ""
     """Motion for --source motion_file."""
     loop: bool = False
@@ -75,6 +79,8 @@ class Serve:
         """Serve until the time is over or Ctrl-C; 0 when the robot was upright throughout. `given`: flags typed."""
         own = ("config", "json")
         flags = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given and f.name not in own}
+        if "device" in flags:
+            flags["device"] = parse_pairs(self.device)
         return serve(resolve(flags, self.config), as_json=self.json)
 
 

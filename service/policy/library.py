@@ -22,7 +22,7 @@ from teleopd.service.policy.errors import (
     WeightsAbsent,
     WrongRobot,
 )
-from teleopd.service.policy.importers.auto import Source, import_any
+from teleopd.service.policy.importers.auto import NO_ANSWERS, Answers, import_any
 from teleopd.service.policy.importers.torchscript import convert
 from teleopd.service.policy.network import check_hash
 from teleopd.service.policy.onnx_file import OnnxFile, read_onnx
@@ -43,14 +43,14 @@ class ResolvedPolicy(NamedTuple):
 
 
 def resolve(
-    policy: str | None, robot: RobotModel, *, folders: Sequence[Path] | None = None, prefer: Source | None = None
+    policy: str | None, robot: RobotModel, *, folders: Sequence[Path] | None = None, answers: Answers = NO_ANSWERS
 ) -> ResolvedPolicy | None:
     """The policy a user means; None when they named none and no weights were found.
 
     `policy` is the name of a shipped card; an ONNX file (its card lies beside it with the same stem, or is the shipped
     one of the same sha256, or is imported from the ONNX's metadata or the deploy.yaml beside it); a card file (its
     model lies beside it); or a TorchScript file of a kind known here, which is converted into the user's folder.
-    `folders` default to `search_folders()`; `prefer` says whom to believe where metadata and deploy.yaml disagree.
+    `folders` default to `search_folders()`; `answers` say what an import cannot find out by itself.
 
     Raises:
         PolicyError: one sentence; each subclass in `errors.py` says what to do.
@@ -62,7 +62,7 @@ def resolve(
         path = Path(policy).expanduser()
         if path.suffix == ".toml":
             return _from_card_file(path, robot)
-        return _from_torchscript(path, robot) if path.suffix == ".pt" else _from_onnx(path, robot, prefer)
+        return _from_torchscript(path, robot) if path.suffix == ".pt" else _from_onnx(path, robot, answers)
     cards = shipped_cards(robot)
     if policy not in cards:
         raise UnknownPolicy(policy, robot.name, list(cards))
@@ -142,16 +142,16 @@ def _from_card_file(path: Path, robot: RobotModel) -> ResolvedPolicy:
     return _matched(card, path, onnx_path)
 
 
-def _from_onnx(path: Path, robot: RobotModel, prefer: Source | None) -> ResolvedPolicy:
+def _from_onnx(path: Path, robot: RobotModel, answers: Answers) -> ResolvedPolicy:
     """A card beside the file wins over a shipped one, and both over an import: somebody wrote it for this file."""
     onnx = read_onnx(path)
     beside = path.with_suffix(".toml")
     if beside.is_file():
         return _matched(_card_for(beside, robot), beside, path)
     shipped = _shipped_for(onnx.sha256, robot)
-    if shipped is not None and prefer is None:
+    if shipped is not None and answers == NO_ANSWERS:
         return _checked(*shipped, onnx)
-    imported = import_any(onnx, robot, prefer=prefer)
+    imported = import_any(onnx, robot, answers)
     if imported is None:
         raise NoCard(path, onnx.sha256, list(shipped_cards(robot)))
     return ResolvedPolicy(imported.card, path, path, imported.notes)

@@ -11,9 +11,10 @@ import pytest
 from teleopd.drivers.faults import FaultError
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.library import load_motion
+from teleopd.drivers.motion_file.resampling import null_pose, resample
 from teleopd.drivers.source import SourceUnavailable
 from teleopd.drivers.xsens import wire
-from teleopd.drivers.xsens.emulator import EmulatorError, EmulatorOptions, XsensEmulator, null_pose, resample
+from teleopd.drivers.xsens.emulator import EmulatorError, EmulatorOptions, XsensEmulator
 from teleopd.drivers.xsens.source import XsensSource
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from teleopd.robots.model import RobotModel
 from teleopd.service.policy.card import Card
@@ -18,19 +20,28 @@ from teleopd.service.policy.setting import METADATA_STEP
 Source = Literal["metadata", "deploy_yaml"]
 
 
-def import_any(
-    onnx: OnnxFile, robot: RobotModel, *, prefer: Source | None = None, action_scale: float | None = None,
-    default_pose: Mapping[str, float] | None = None,
-) -> Imported | None:  # fmt: skip
-    """The card that an ONNX's metadata or its deploy.yaml describe; None when there is neither.
+class Answers(NamedTuple):
+    """What a user says where a file does not, or where two sources disagree."""
 
-    `prefer` says which to believe where both exist and disagree.
+    prefer: Source | None = None
+    """Which to believe."""
+    action_scale: float | None = None
+    default_pose: Mapping[str, float] | None = None
+    """Joint or pattern -> [rad]."""
+
+
+NO_ANSWERS = Answers()
+
+
+def import_any(onnx: OnnxFile, robot: RobotModel, answers: Answers = NO_ANSWERS) -> Imported | None:
+    """The card that an ONNX's metadata or its deploy.yaml describe; None when there is neither.
 
     Raises:
         MetadataConflict: they disagree and nobody said which is meant.
         CannotImport, BadCard: what there is cannot be used.
     """
     yaml_path = find_deploy_yaml(onnx.path)
+    prefer = answers.prefer
     inside = has_metadata(onnx) or has_holosoma(onnx)
     if prefer == "deploy_yaml" and yaml_path is None:
         raise CannotImport(onnx.path, "there is no deploy.yaml beside it")
@@ -40,7 +51,9 @@ def import_any(
     if has_metadata(onnx):
         by_metadata = import_metadata(onnx, robot)
     elif has_holosoma(onnx):
-        by_metadata = import_holosoma(onnx, robot, action_scale=action_scale, default_pose=default_pose)
+        by_metadata = import_holosoma(
+            onnx, robot, action_scale=answers.action_scale, default_pose=answers.default_pose
+        )
     if yaml_path is None or prefer == "metadata":
         return by_metadata
     by_yaml = import_deploy_yaml(onnx, yaml_path, robot)
@@ -71,8 +84,6 @@ def _check_agreement(by_yaml: Card, by_metadata: Card) -> None:
 
 
 def _over_metadata(card: Card) -> Card:
-    import msgspec
-
     replace = msgspec.structs.replace
     gains = replace(card.gains, sim=replace(card.gains.sim, over_metadata=True),
                     real=replace(card.gains.real, over_metadata=True))  # fmt: skip

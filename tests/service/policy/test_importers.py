@@ -16,7 +16,7 @@ from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.card_reader import parse_card
 from teleopd.service.policy.card_writer import card_text
 from teleopd.service.policy.errors import BadCard, CannotImport, MetadataConflict, WrongRate
-from teleopd.service.policy.importers.auto import import_any
+from teleopd.service.policy.importers.auto import Answers, import_any
 from teleopd.service.policy.importers.deploy_yaml import read_yaml
 from teleopd.service.policy.importers.holosoma import import_holosoma
 from teleopd.service.policy.importers.onnx_metadata import import_metadata
@@ -118,7 +118,7 @@ def deploy(onnx_of, tripod):
             assert old in text
             text = text.replace(old, new, 1)
         path.write_text(text)
-        return import_any(onnx, tripod, prefer=prefer)
+        return import_any(onnx, tripod, Answers(prefer))
 
     return make
 

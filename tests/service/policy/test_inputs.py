@@ -154,7 +154,8 @@ def test_the_moving_average(load, fused, make_reference, make_state, stage, firs
 def test_joints_that_the_network_leaves_alone(load, fused, make_reference, make_state, follow, wanted):
     content = fused({"obs": np.zeros((8, 2))}, 2, bias=np.array([1.0, 2.0]))
     policy = load(
-        content, ('action = ["b", "c", "a"]', f'action = ["b", "c"]\n[joints.rest]\njoints = ["a"]\nfollow = "{follow}"'),
+        content,
+        ('action = ["b", "c", "a"]', f'action = ["b", "c"]\n[joints.rest]\njoints = ["a"]\nfollow = "{follow}"'),
         ("input_width = 9", "input_width = 8"), ("output_width = 3", "output_width = 2"),
     )  # fmt: skip
     output = policy.step(make_reference(3, q=np.array([7.0, 8.0, 9.0])), make_state(3))
@@ -227,8 +228,9 @@ CONFLICTS = [
 @pytest.fixture
 def alike(tiny):
     """The tripod's card with the same gains in both sets."""
-    text, path = tiny(("kp = 40.0", 'kp = {"a" = 1.0, "b" = 2.0, "c" = 3.0}'), ('kd = {"a" = 4.0, "[bc]" = 5.0}', "kd = 0.5"))
-    return text, path
+    return tiny(
+        ("kp = 40.0", 'kp = {"a" = 1.0, "b" = 2.0, "c" = 3.0}'), ('kd = {"a" = 4.0, "[bc]" = 5.0}', "kd = 0.5")
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "message"), CONFLICTS, ids=[row[1][:40] for row in CONFLICTS])
@@ -284,8 +286,10 @@ def external(location: bytes, size: int) -> bytes:
     weights = b"\x08\x09\x08\x03\x10\x01" + field(8, b"w")
     weights += b"".join(field(13, field(1, key) + field(2, value)) for key, value in pairs.items()) + b"\x70\x01"
     node = field(1, b"obs") + field(1, b"w") + field(2, b"actions") + field(4, b"MatMul")
-    shape = {name: field(1, name) + field(2, field(1, b"\x08\x01" + field(2, b"\x0a\x02\x08\x01" + field(1, bytes([8, n])))))
-             for name, n in ((b"obs", 9), (b"actions", 3))}  # fmt: skip
+    shape = {}
+    for name, size in ((b"obs", 9), (b"actions", 3)):
+        dims = b"\x0a\x02\x08\x01" + field(1, bytes([8, size]))
+        shape[name] = field(1, name) + field(2, field(1, b"\x08\x01" + field(2, dims)))
     graph = field(1, node) + field(2, b"g") + b"\x2a" + len(weights).to_bytes(1, "big") + weights
     graph += field(11, shape[b"obs"]) + field(12, shape[b"actions"])
     return b"\x08\x08\x3a" + bytes([len(graph) & 0x7F | 0x80, len(graph) >> 7]) + graph + b"\x42\x04\x0a\x00\x10\x0d"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
+import torch
 
 from teleopd.service.policy.train.dagger import Distillation, read_checkpoint, student_of
 from teleopd.service.policy.train.references import ReferenceGenerator

@@ -7,7 +7,9 @@ import hashlib
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
+import torch
 
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.library import resolve

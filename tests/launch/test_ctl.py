@@ -1,0 +1,135 @@
+"""`teleop ctl` without processes: it believes only a live service, and waits until its act was taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from teleopd.launch.commands import ctl
+from teleopd.launch.commands.ctl import ACTS, EXPECTED, Ctl
+from teleopd.launch.errors import CommandError
+from teleopd.robots.ipc.session import SessionOwner
+from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.safety.words import Act, Cause, Mode, OperatorCommand, SafetyStatus
+from teleopd.service.streams import Bus
+
+N = MODEL.n
+
+
+def status(mode: Mode, *, refused: int = 0, blocked_by: int = -1, causes: int = 0) -> SafetyStatus:
+    """A word of a robot-io that lives a little ahead of now, so that any act counts as taken."""
+    return SafetyStatus(
+        time.monotonic_ns() + 500_000_000, 1, int(mode), 1, -1, 0, causes, np.zeros(32, np.uint32),
+        np.zeros(8, np.uint32), np.zeros(N, np.uint32), False, False, blocked_by, 0, np.zeros(N), refused,
+    )  # fmt: skip
+
+
+class RobotIo:
+    """Answers in the slot as robot-io would, at every sleep of the command under test."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.answers: list[SafetyStatus] = []
+        self.words: list[OperatorCommand] = []
+
+    def sleep(self, _seconds: float) -> None:
+        word = self.bus.slot("operator_ctl").read()
+        if word is not None and (not self.words or word != self.words[-1]):
+            self.words.append(word)
+        if self.answers:
+            self.bus.slot("safety_status").write(self.answers.pop(0))
+
+
+@pytest.fixture
+def robot_io(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RobotIo]:
+    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
+    owner = SessionOwner("unitree_g1")
+    made = RobotIo(Bus(owner.session, N, create=True))
+    monkeypatch.setattr(ctl.time, "sleep", made.sleep)
+    yield made
+    owner.close()
+
+
+def test_an_act_that_led_where_it_should_is_said(robot_io: RobotIo, capsys: pytest.CaptureFixture[str]):
+    robot_io.bus.slot("safety_status").write(status(Mode.IDLE))
+    robot_io.answers = [status(Mode.IDLE), status(Mode.READY)]
+    assert Ctl("ready").run() == 0
+    assert capsys.readouterr().out == "ready: READY\n"
+    assert [(word.act, word.engage_held) for word in robot_io.words] == [(Act.READY, False)]
+
+
+def test_a_refusal_is_said_with_its_cause(robot_io: RobotIo, capsys: pytest.CaptureFixture[str]):
+    robot_io.bus.slot("safety_status").write(status(Mode.READY, refused=4))
+    robot_io.answers = [status(Mode.READY, refused=5, blocked_by=int(Cause.CHECK_FAILED))]
+    assert Ctl("arm").run() == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "arm refused in mode READY because of CHECK_FAILED\n")
+
+
+def test_a_stop_that_changes_no_mode_is_waited_for_and_not_called_refused(
+    robot_io: RobotIo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    stopped = status(Mode.ARMED, causes=1 << Cause.OPERATOR_STOP)
+    before = stopped._replace(t_ns=time.monotonic_ns(), causes=0)
+    robot_io.bus.slot("safety_status").write(before)
+    robot_io.answers = [before, stopped]
+    assert Ctl("stop", json=True).run() == 0
+    assert '"causes": ["OPERATOR_STOP"]' in capsys.readouterr().out, "not the state from before the act"
+
+
+def test_a_reset_of_a_soft_stop_succeeds_where_the_robot_stands(
+    robot_io: RobotIo, capsys: pytest.CaptureFixture[str]
+):
+    robot_io.bus.slot("safety_status").write(status(Mode.ARMED))
+    assert Ctl("reset").run() == 0
+    assert capsys.readouterr().out == "reset: ARMED\n"
+
+
+def test_what_a_dead_service_left_behind_is_not_believed(robot_io: RobotIo, monkeypatch: pytest.MonkeyPatch):
+    old = status(Mode.ACTIVE)._replace(t_ns=time.monotonic_ns() - 1_500_000_000)
+    robot_io.bus.slot("safety_status").write(old)
+    clock = iter(range(1000))
+    monkeypatch.setattr(ctl.time, "monotonic", lambda: float(next(clock)))
+    with pytest.raises(CommandError) as error:
+        Ctl("status").run()
+    assert str(error.value) == "the service published no state within 5 s; is robot-io running?"
+
+
+def test_engage_that_never_followed_anybody_says_why(robot_io: RobotIo, capsys: pytest.CaptureFixture[str]):
+    robot_io.bus.slot("safety_status").write(status(Mode.ARMED, blocked_by=int(Cause.SOURCE_LOST)))
+    assert Ctl("engage", seconds=0.0).run() == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "engage refused in mode ARMED because of SOURCE_LOST"
+
+
+def test_engage_holds_the_deadman_and_lets_go_at_the_end(
+    robot_io: RobotIo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    robot_io.bus.slot("safety_status").write(status(Mode.ARMED))
+    robot_io.answers = [status(Mode.ACTIVE)]
+    clock = iter([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    monkeypatch.setattr(ctl.time, "monotonic", lambda: next(clock, 99.0))
+    assert Ctl("engage", seconds=1.0).run() == 0
+    assert capsys.readouterr().out == "engage: ARMED\nengage: ACTIVE\n"
+    last = robot_io.bus.slot("operator_ctl").read()
+    assert robot_io.words[0].engage_held is True
+    assert (last.engage_held, last.act) == (False, Act.NONE)
+
+
+def test_one_ctl_operates_at_a_time(robot_io: RobotIo):
+    robot_io.bus.slot("safety_status").write(status(Mode.IDLE))
+    session = ctl.session_of("unitree_g1")
+    with ctl._only_ctl(session):
+        with pytest.raises(CommandError, match=r"^another `teleop ctl` is operating this robot"):
+            Ctl("ready").run()
+        assert Ctl("status").run() == 0, "looking is free"
+    robot_io.answers = [status(Mode.READY)]
+    assert Ctl("ready").run() == 0
+
+
+def test_every_act_has_a_mode_to_expect():
+    assert set(ACTS) == set(EXPECTED)
+    assert set(ACTS.values()) == set(Act) - {Act.NONE}

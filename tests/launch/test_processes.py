@@ -1,0 +1,224 @@
+"""The parent of the processes: restarting, reporting, ending in order. Real children of a few lines each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from teleopd.launch import processes
+from teleopd.launch.processes import TABLE, ProcessCpu, Processes, ProcessSpec, run_child
+
+TARGETS = """
+import os, signal, sys, time
+from pathlib import Path
+
+def note(out, text):
+    with open(out, "a") as file:
+        file.write(text + "\\n")
+
+def waits(out, **more):
+    note(out, f"up {sorted(more.items())}")
+    signal.signal(signal.SIGTERM, lambda *_: (note(out, "told to end"), sys.exit(0)))
+    while True:
+        time.sleep(0.01)
+
+def dies(out, status=0, **more):
+    note(out, f"up {sorted(more.items())}")
+    sys.exit(status)
+
+def stubborn(out):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    note(out, "up")
+    while True:
+        time.sleep(0.01)
+
+def tells(out):
+    int_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    threads = os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]
+    note(out, f"{int_ignored} {threads} {Path('/proc/self/comm').read_text().strip()}")
+"""
+
+
+class Parent:
+    """A `Processes` over a table of our own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.said: list[str] = []
+        self.out = folder / "out"
+        self.processes = Processes(self.said.append)
+
+    def start(self, name: str, **arguments: object) -> int:
+        self.processes.start(name, out=str(self.out), **arguments)
+        return self.pid(name)
+
+    def pid(self, name: str) -> int:
+        pid = self.processes.children[name].process.pid
+        assert pid is not None
+        return pid
+
+    def lines(self) -> list[str]:
+        return self.out.read_text().splitlines() if self.out.exists() else []
+
+    def until(self, done: Callable[[], bool], *, watching: bool = False) -> None:
+        deadline = time.monotonic() + 30.0
+        while not done():
+            assert time.monotonic() < deadline, (self.said, self.lines())
+            if watching:
+                self.processes.watch()
+            time.sleep(0.005)
+
+    def gone(self, name: str) -> bool:
+        return self.processes.children[name].process.exitcode is not None
+
+
+def spec(name: str, function: str, when_it_dies: str, order: int = 0) -> ProcessSpec:
+    return ProcessSpec(name, f"teleopd_test_targets:{function}", when_it_dies, order)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parent]:
+    (tmp_path / "teleopd_test_targets.py").write_text(TARGETS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    table = {
+        row.name: row
+        for row in (
+            spec("worker", "waits", "restart", 1), spec("motor", "waits", "restart_damped", 0),
+            spec("view", "dies", "report"), spec("mayfly", "dies", "restart"), spec("rock", "stubborn", "report"),
+            spec("talker", "tells", "report"),
+        )
+    }  # fmt: skip
+    monkeypatch.setattr(processes, "TABLE", table)
+    made = Parent(tmp_path)
+    yield made
+    made.processes.end(grace_s=0.2)
+
+
+def test_a_worker_that_is_killed_is_started_again_with_the_same_arguments(parent: Parent):
+    first = parent.start("worker", colour="blue")
+    parent.until(lambda: len(parent.lines()) == 1)
+    assert parent.processes.alive("worker")
+    os.kill(first, signal.SIGKILL)
+    parent.until(lambda: parent.gone("worker"))
+    assert not parent.processes.alive("worker")
+    parent.processes.watch()
+    parent.until(lambda: len(parent.lines()) == 2)
+    assert parent.pid("worker") != first
+    assert parent.lines() == ["up [('colour', 'blue')]"] * 2
+    assert parent.said == ["worker ended by SIGKILL; restarting it"]
+
+
+def test_the_motor_process_comes_back_in_damp_only_mode(parent: Parent):
+    first = parent.start("motor")
+    parent.until(lambda: len(parent.lines()) == 1)
+    os.kill(first, signal.SIGKILL)
+    parent.until(lambda: len(parent.lines()) == 2, watching=True)
+    assert parent.lines() == ["up []", "up [('damp_only', True)]"]
+
+
+def test_what_is_only_reported_is_reported_once_and_stays_down(parent: Parent):
+    parent.start("view", status=7)
+    parent.until(lambda: parent.gone("view"))
+    for _ in range(3):
+        parent.processes.watch()
+    assert parent.said == ["view ended with exit status 7"]
+    assert len(parent.lines()) == 1
+
+
+def test_what_dies_again_and_again_stays_down(parent: Parent, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(processes, "MAX_RESTARTS", 2)
+    parent.start("mayfly")
+    parent.until(lambda: any("stays down" in said for said in parent.said), watching=True)
+    for _ in range(3):
+        parent.processes.watch()
+    assert parent.said == [
+        "mayfly ended by itself; restarting it", "mayfly ended by itself; restarting it",
+        "mayfly ended by itself, 3 times now; it stays down",
+    ]  # fmt: skip
+    assert len(parent.lines()) == 3
+
+
+def test_children_end_in_the_order_of_the_table(parent: Parent):
+    parent.start("worker")
+    parent.start("motor")
+    parent.until(lambda: len(parent.lines()) == 2)
+    worker, motor = (parent.processes.children[name].process for name in ("worker", "motor"))
+    ended: list[str] = []
+    terminate = {"worker": worker.terminate, "motor": motor.terminate}
+    for name, process in (("worker", worker), ("motor", motor)):
+        process.terminate = lambda name=name: (ended.append(name), terminate[name]())  # type: ignore[method-assign]
+    parent.processes.end(grace_s=20.0)
+    assert ended == ["motor", "worker"]
+    assert (motor.exitcode, worker.exitcode) == (0, 0)
+    assert parent.lines()[2:] == ["told to end"] * 2
+    assert parent.processes.children == {}
+    assert parent.said == []
+
+
+def test_a_child_that_will_not_end_is_killed(parent: Parent):
+    pid = parent.start("rock")
+    parent.until(lambda: parent.lines() == ["up"])
+    parent.processes.end(grace_s=0.2)
+    assert parent.said == ["rock did not end in 0 s; killing it"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_children_ignore_ctrl_c_compute_in_one_thread_and_have_a_name(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    parent.start("talker")
+    parent.until(lambda: parent.gone("talker"))
+    assert parent.lines() == ["True ('1', '1', '1') teleop:talker"]
+    assert os.environ["OMP_NUM_THREADS"] == "4"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_a_ctrl_c_before_a_child_is_up_does_not_end_it(parent: Parent):
+    pid = parent.start("worker")
+    os.kill(pid, signal.SIGINT)
+    parent.until(lambda: len(parent.lines()) == 1)
+    os.kill(pid, signal.SIGINT)
+    time.sleep(0.05)
+    assert parent.processes.alive("worker")
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_the_table_says_who_may_die_and_who_ends_first():
+    assert {name: row.when_it_dies for name, row in TABLE.items()} == {
+        "source": "restart", "control": "restart", "standby": "restart", "robot-io": "restart_damped",
+        "virtual-robot": "report", "console": "report",
+    }  # fmt: skip
+    order = {name: row.end_order for name, row in TABLE.items()}
+    assert order["source"] < order["robot-io"] < order["control"] == order["standby"] < order["virtual-robot"]
+    for name, row in TABLE.items():
+        assert row.name == name
+        module, _, function = row.target.partition(":")
+        assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+def test_an_unknown_target_fails_in_the_child():
+    before = signal.getsignal(signal.SIGINT)
+    comm = Path("/proc/self/comm").read_text()
+    try:
+        with pytest.raises(ModuleNotFoundError):
+            run_child("nothing", "teleopd.no_such_module:main", {})
+    finally:
+        signal.signal(signal.SIGINT, before)
+        Path("/proc/self/comm").write_text(comm)
+
+
+def test_cpu_share_is_of_another_process_and_zero_when_it_is_gone():
+    cpu = ProcessCpu()
+    assert cpu.percent(os.getpid()) == 0.0, "nothing is known at the first look"
+    deadline = time.monotonic() + 0.2
+    while time.monotonic() < deadline:
+        pass
+    assert 0.0 < cpu.percent(os.getpid()) <= 1600.0
+    assert cpu.percent(2**22 + 1) == 0.0

@@ -1,0 +1,202 @@
+"""The parent of a run when something goes wrong: it never lets a standing robot fall, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from teleopd.launch import service_run
+from teleopd.launch.config import RunConfig
+from teleopd.launch.errors import CommandError
+from teleopd.launch.operator_script import BALANCING, OperatorScript
+from teleopd.launch.service_run import SIGNALS, ServiceRun
+from teleopd.robots.ipc.session import Session, SessionBusy, SessionOwner, session_of
+from teleopd.safety.words import Act, Mode, SafetyStatus
+from teleopd.service.child import REFUSED_EXIT
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
+    return tmp_path / "run"
+
+
+def status(mode: Mode) -> SafetyStatus:
+    return SafetyStatus(
+        10**9, 1, int(mode), 10**9, -1, 0, 0, np.zeros(32, np.uint32), np.zeros(8, np.uint32),
+        np.zeros(29, np.uint32), False, False, -1, 0, np.zeros(29), 0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def run(said: list[str]) -> ServiceRun:
+    return ServiceRun(RunConfig(kinematic=True), say=said.append)
+
+
+def refused(tmp_path: Path, name: str) -> tuple[Any, Any]:
+    """An owner and the processes of a run in which that child has refused its set-up."""
+    (tmp_path / f"{name}.refused").write_text("port 9763 is taken")
+    child = SimpleNamespace(process=SimpleNamespace(exitcode=REFUSED_EXIT), reported=False)
+    running = SimpleNamespace(process=SimpleNamespace(exitcode=None), reported=False)
+    owner = SimpleNamespace(session=Session("unitree_g1", tmp_path))
+    return owner, SimpleNamespace(children={"robot-io": running, name: child})
+
+
+@pytest.mark.parametrize("mode", [None, *(mode for mode in Mode if mode not in BALANCING)])
+def test_a_part_that_cannot_be_set_up_ends_the_run_with_its_sentence(
+    run: ServiceRun, said: list[str], tmp_path: Path, mode: Mode | None
+):
+    owner, processes = refused(tmp_path, "source")
+    with pytest.raises(CommandError, match="^port 9763 is taken$"):
+        run._check_refusals(owner, processes, None if mode is None else status(mode))
+    assert said == []
+
+
+@pytest.mark.parametrize("mode", BALANCING)
+def test_but_never_a_run_in_which_the_robot_is_on_its_feet(
+    run: ServiceRun, said: list[str], tmp_path: Path, mode: Mode
+):
+    owner, processes = refused(tmp_path, "source")
+    for _ in range(3):
+        run._check_refusals(owner, processes, status(mode))
+    assert said == ["source stays down: port 9763 is taken"]
+
+
+def test_a_browser_view_that_cannot_start_ends_nothing(run: ServiceRun, said: list[str], tmp_path: Path):
+    owner, processes = refused(tmp_path, "console")
+    run._check_refusals(owner, processes, None)
+    assert said == ["console stays down: port 9763 is taken"]
+
+
+def test_a_terminal_that_is_gone_does_not_end_a_run():
+    def broken(_sentence: str) -> None:
+        raise BrokenPipeError
+
+    ServiceRun(RunConfig(kinematic=True), say=broken).say("ACTIVE")
+
+
+def test_a_signal_is_noted_and_said_later(run: ServiceRun, said: list[str]):
+    run._script = OperatorScript(auto_engage=False, virtual=True, countdown_s=0.6)
+    run._on_signal(signal.SIGINT, None)
+    run._on_signal(signal.SIGINT, None)
+    assert said == []
+    assert run._asked == ["ending: back to stand, then damping; again: damp now", "damping now"]
+    assert run._script.ending
+
+
+class Children:
+    """Stands in for the processes of a run."""
+
+    ended = 0
+
+    def __init__(self, _say: Callable[[str], None]) -> None:
+        self.children: dict[str, Any] = {}
+        self.handlers: list[Any] = []
+
+    def end(self) -> None:
+        Children.ended += 1
+        assert session_of("unitree_g1").folder.is_dir(), "the folder goes last"
+        os.kill(os.getpid(), signal.SIGINT)  # an impatient user: must not interrupt the ending
+
+
+@pytest.fixture
+def stubbed(run: ServiceRun, monkeypatch: pytest.MonkeyPatch) -> ServiceRun:
+    monkeypatch.setattr(service_run, "Processes", Children)
+    monkeypatch.setattr(run, "_compose", lambda _owner, _processes: None)
+    Children.ended = 0
+    return run
+
+
+def test_a_failure_of_the_parent_walks_the_robot_down_before_it_ends(
+    stubbed: ServiceRun, monkeypatch: pytest.MonkeyPatch, own_runtime_folder: Path
+):
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    asked: list[Act] = []
+    mode = [Mode.ACTIVE]
+    clock = [10**9]
+
+    def loop(_owner: object, _processes: object) -> None:
+        raise ZeroDivisionError("a mistake in a report")
+
+    def operate(_status: object, _now_ns: int) -> None:
+        """The robot answers each act at once."""
+        clock[0] += 50_000_000
+        step = stubbed._script.step(status(mode[0])._replace(t_ns=clock[0]), clock[0])
+        if step.act is not Act.NONE:
+            asked.append(step.act)
+        mode[0] = {Act.STOP: Mode.ARMED, Act.DAMP: Mode.DAMPED}.get(step.act, mode[0])
+
+    monkeypatch.setattr(stubbed, "_loop", loop)
+    monkeypatch.setattr(stubbed, "_operate", operate)
+    monkeypatch.setattr(service_run, "TICK_S", 0.0)
+    with pytest.raises(ZeroDivisionError):
+        stubbed.run()
+    assert asked == [Act.STOP, Act.DAMP]
+    assert stubbed._script.ended
+    assert Children.ended == 1
+    assert not own_runtime_folder.exists()
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
+
+
+def test_a_set_up_that_fails_leaves_nothing_behind(
+    stubbed: ServiceRun, monkeypatch: pytest.MonkeyPatch, own_runtime_folder: Path
+):
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+
+    def compose(_owner: object, _processes: object) -> None:
+        raise CommandError("no")
+
+    monkeypatch.setattr(stubbed, "_compose", compose)
+    with pytest.raises(CommandError):
+        stubbed.run()
+    assert Children.ended == 1
+    assert not own_runtime_folder.exists()
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
+
+
+def test_a_second_service_for_the_robot_is_refused_and_disturbs_nothing(run: ServiceRun):
+    owner = SessionOwner("unitree_g1")
+    try:
+        with pytest.raises(SessionBusy):
+            run.run()
+        assert owner.session.folder.is_dir()
+        assert owner.session.token
+    finally:
+        owner.close()
+
+
+def test_nothing_engages_alone_before_the_robot_has_proved_to_be_virtual(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    made = ServiceRun(RunConfig(kinematic=True, auto_engage=True), say=said.append)
+    made._script = OperatorScript(auto_engage=True, virtual=True, countdown_s=0.6)
+    acts: list[Act] = []
+    held: list[bool] = []
+    made._writer = SimpleNamespace(  # type: ignore[assignment]
+        act=lambda act, _now: acts.append(act), hold=lambda on, _now: held.append(on)
+    )
+    proof = [False]
+    made._sim = SimpleNamespace(is_virtual=lambda _now: proof[0])  # type: ignore[assignment]
+    made._lowered = made._hung = True
+    made._operate(status(Mode.IDLE), 10**9)
+    made._operate(status(Mode.ACTIVE), 10**9)
+    assert (acts, held) == ([], [False, False])
+    proof[0] = True
+    made._operate(status(Mode.IDLE), 10**9)
+    made._operate(status(Mode.ACTIVE), 10**9)
+    assert (acts, held[2:]) == ([Act.READY], [False, True])
+    made._sim = None
+    made._operate(status(Mode.ACTIVE), 10**9)
+    assert held[-1] is False
