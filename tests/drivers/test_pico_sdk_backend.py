@@ -113,7 +113,7 @@ def test_the_real_kit_streams_from_the_emulator():
     async def act():
         source, poses = PicoSource(link=SdkLink("127.0.0.1", port, python)), []
         emulator = PicoEmulator(CLIP, EmulatorOptions(port=port, grip=1.0))
-        running = asyncio.create_task(emulator.run(seconds=1.5))
+        running = asyncio.create_task(emulator.run(seconds=6.0))
         while emulator.service is None or emulator.service._server is None:
             await asyncio.sleep(0.01)
         await source.open()
