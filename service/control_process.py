@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import numpy as np
-
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
 from teleopd.robots.rates import Rate
@@ -14,6 +12,7 @@ from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.words import Mode, SafetyStatus
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
 from teleopd.service.policy.errors import PolicyError
+from teleopd.service.policy.heading_hold import HeadingHold, allowed
 from teleopd.service.policy.library import ResolvedPolicy
 from teleopd.service.policy.runtime import PolicyRuntime
 from teleopd.service.streams import Bus, TickLog
@@ -41,7 +40,7 @@ class ControlStage:
         self._seq = 0
         self._live_ticks = 0
         self._was_balancing = False
-        self._no_tilt = np.zeros(2)
+        self._heading = HeadingHold() if allowed(runtime.card) else None
 
     def tick(self, reference: Reference | None, state: LowState, mode: Mode, now_ns: int) -> ControlTick:
         """One policy tick. Never raises: what goes wrong is in `targets.healthy`."""
@@ -50,6 +49,8 @@ class ControlStage:
             self._runtime.reset()
         self._was_balancing = balancing
         shaped = self._guard.step(reference, mode, now_ns, state)
+        if self._heading is not None:
+            shaped = self._heading.step(shaped, state, mode)
         started = time.perf_counter_ns()
         output = self._runtime.step(shaped, state)
         policy_us = (time.perf_counter_ns() - started) / 1e3

@@ -18,6 +18,7 @@ from teleopd.safety.words import Mode, SafetyStatus
 from teleopd.service import control_process
 from teleopd.service.child import REFUSED_EXIT, refusal
 from teleopd.service.control_process import BALANCING, WARM_TICKS, ControlStage, tick_log
+from teleopd.service.policy.card_reader import load_card
 from teleopd.service.policy.library import ResolvedPolicy
 from teleopd.service.policy.runtime import PolicyOutput, PolicyRuntime
 from teleopd.service.streams import Bus
@@ -30,6 +31,7 @@ class CountingRuntime:
     """A policy that answers with the reference and counts how often it was told to forget."""
 
     def __init__(self) -> None:
+        self.card = load_card(MODEL.mjcf.parent / "policies" / "twist2.toml")
         self.kp, self.kd = np.full(N, 40.0), np.full(N, 2.0)
         self.resets = 0
         self.healthy = True
