@@ -180,7 +180,7 @@ class Distillation:
         )
         loss = (error * self._weights).mean()
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), s.clip_norm)
         self._optimizer.step()
         self.updates += 1
