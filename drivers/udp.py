@@ -14,6 +14,9 @@ Address = tuple[str, int]
 Receive = Callable[[memoryview, Address, int], None]
 """(datagram, sender, receive time [monotonic ns]); the view is valid during the call only."""
 
+Tap = Callable[[bytes | memoryview, Address, Address, int], None]
+"""(datagram, sender, receiver, receive time [monotonic ns]) of everything that arrives, before anything judges it."""
+
 RECEIVE_BUFFER = 1 << 21
 """Asked of the kernel [B], which may grant less: a full buffer keeps the oldest and drops the newest."""
 DRAIN_LIMIT = 512
@@ -33,9 +36,12 @@ class UdpListener:
             raise SourceUnavailable(f"UDP port {port} is not between 0 and 65535")
         self.host = host
         self.port = port
+        self.tap: Tap | None = None
+        """Is shown every datagram first; must neither block nor raise."""
         self._receive = receive
         self._buffer = memoryview(bytearray(max_datagram + 1))
         self._socket: socket.socket | None = None
+        self._bound: Address = (host, port)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
@@ -56,7 +62,8 @@ class UdpListener:
         except OSError as error:
             sock.close()
             raise SourceUnavailable(self._why(error)) from None
-        self.port = sock.getsockname()[1]
+        self._bound = sock.getsockname()[:2]
+        self.port = self._bound[1]
         self._socket, self._loop = sock, asyncio.get_running_loop()
         self._loop.add_reader(sock, self._drain)
 
@@ -80,7 +87,10 @@ class UdpListener:
                 return
             except OSError:
                 continue  # an ICMP error of some earlier datagram; it carries none of ours
-            self._receive(self._buffer[:size], (address[0], address[1]), time.monotonic_ns())
+            datagram, sender, now_ns = self._buffer[:size], (address[0], address[1]), time.monotonic_ns()
+            if self.tap is not None:
+                self.tap(datagram, sender, self._bound, now_ns)
+            self._receive(datagram, sender, now_ns)
 
     def _why(self, error: OSError) -> str:
         where = f"UDP port {self.port} on {self.host}"

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import tyro
 
-from teleopd.launch.commands import ctl, demo, emulate, failsafe, policy, preview, serve
+from teleopd.launch.commands import ctl, decode, demo, doctor, emulate, failsafe, policy, preview, serve
 from teleopd.launch.errors import sentence_of
 
 Command: TypeAlias = (
@@ -16,6 +16,8 @@ Command: TypeAlias = (
     | Annotated[demo.Demo, tyro.conf.subcommand("demo", prefix_name=False)]
     | Annotated[preview.Preview, tyro.conf.subcommand("preview", prefix_name=False)]
     | Annotated[emulate.Emulate, tyro.conf.subcommand("emulate", prefix_name=False)]
+    | Annotated[doctor.Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
+    | Annotated[decode.Decode, tyro.conf.subcommand("decode", prefix_name=False)]
     | Annotated[ctl.Ctl, tyro.conf.subcommand("ctl", prefix_name=False)]
     | Annotated[policy.Policy, tyro.conf.subcommand("policy", prefix_name=False)]
     | Annotated[failsafe.Failsafe, tyro.conf.subcommand("failsafe", prefix_name=False)]

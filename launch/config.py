@@ -48,6 +48,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Options of the device, by name; `teleop serve --help` and the device's page list them."""
     motion: str = ""
     """File or name for file sources."""
+    file: str = ""
+    """Capture that source tap feeds back."""
+    tap: str = ""
+    """File in which everything that arrives is recorded."""
     loop: bool = False
     """Repeat a motion file."""
     solver: str = "fast"

@@ -18,11 +18,16 @@ SOURCES: Mapping[str, str] = {
     "optitrack": "teleopd.drivers.natnet.source:NatNetSource",
     "pico": "teleopd.drivers.pico.source:PicoSource",
     "motion_file": "teleopd.drivers.motion_file.source:MotionFileSource",
+    "network": "teleopd.drivers.network.source:NetworkSource",
+    "vmc": "teleopd.drivers.vmc.source:VmcSource",
+    "tap": "teleopd.drivers.tap.source:TapSource",
 }
 EMULATORS: Mapping[str, str] = {
     "xsens": "teleopd.drivers.xsens.emulator:XsensEmulator",
     "optitrack": "teleopd.drivers.natnet.emulator:NatNetEmulator",
     "pico": "teleopd.drivers.pico.emulator:PicoEmulator",
+    "network": "teleopd.drivers.network.emulator:NetworkEmulator",
+    "vmc": "teleopd.drivers.vmc.emulator:VmcEmulator",
 }
 
 

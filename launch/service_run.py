@@ -19,7 +19,7 @@ from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.operator_script import BALANCING, Gantry, OperatorScript
 from teleopd.launch.processes import ProcessCpu, Processes
-from teleopd.launch.sources import make_source, source_options
+from teleopd.launch.sources import begin_tap, make_source, source_options
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.links.sim.control import SimControl
 from teleopd.robots.links.sim.wire import VirtualTruth, create_sim_streams
@@ -154,7 +154,10 @@ class ServiceRun:
             processes.start("control", **common, policy=self.policy)
             if config.standby:
                 processes.start("standby", **common, policy=self.policy, standby=True)
-        source = functools.partial(make_source, config.source, self._source_options)
+        tap = str(Path(config.tap).expanduser().absolute()) if config.tap else ""
+        if tap:
+            begin_tap(Path(tap))
+        source = functools.partial(make_source, config.source, self._source_options, tap)
         processes.start("source", session=session, robot=config.robot, make_source=source, solver=config.solver)
         if config.view:
             processes.start("console", session=session, robot=config.robot, port=config.view_port, operator=True)

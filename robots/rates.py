@@ -117,13 +117,21 @@ class Rate:
         )  # fmt: skip
 
 
+def request_priority(priority: int) -> bool:
+    """Ask for SCHED_FIFO; False, and nothing changed, where that is not permitted."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
 def request_real_time(priority: int, core: int | None) -> str:
     """Ask for SCHED_FIFO, locked memory, one core and a frozen garbage collector; says what was granted."""
     granted, refused = [], []
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    if request_priority(priority):
         granted.append(f"SCHED_FIFO {priority}")
-    except (OSError, AttributeError):
+    else:
         refused.append("SCHED_FIFO (needs LimitRTPRIO or root)")
     if _libc.mlockall(3) == 0:
         granted.append("locked memory")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
-from teleopd.robots.rates import Rate
+from teleopd.robots.rates import Rate, request_priority
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.words import Mode, SafetyStatus
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
@@ -19,6 +19,8 @@ from teleopd.service.streams import Bus, TickLog
 
 BALANCING = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 """Modes in which the policy's targets reach the motors."""
+PRIORITY = 40
+"""SCHED_FIFO where permitted: a busy host must not starve what keeps a robot on its feet. Below the faster loops."""
 WARM_TICKS = 5
 """Policy ticks on live state before the targets are offered as ready."""
 
@@ -102,6 +104,7 @@ def main(session: Session, robot: str, policy: ResolvedPolicy, link: str, standb
     targets = bus.slot("targets_standby" if standby else "targets")
     shaped, log = bus.slot("shaped_reference"), bus.ring("tick_log")
     loop = bus.slot("loop_standby" if standby else "loop_control")
+    request_priority(PRIORITY)
     ending, rate, cpu = Ending(), Rate(policy.card.rate_hz), CpuMeter()
     while not ending.asked and not _service_gone(ending, statuses.read()):
         rate.wait()

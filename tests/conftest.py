@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,21 @@ def shared_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"{SHARED_DATA} is absent; CI requires it", pytrace=False)
     pytest.skip(f"{SHARED_DATA} is absent")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Scenarios run one at a time, on one worker: each starts a whole service. Everything else goes anywhere.
+
+    `xdist_group` says the same, but pytest 9.2 ignores what pytest-xdist 3.8 makes of it.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneServiceAtATime(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "scenarios" if "scenarios/" in nodeid else nodeid
+
+    return OneServiceAtATime(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

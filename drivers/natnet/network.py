@@ -9,7 +9,7 @@ from teleopd.drivers.natnet import wire
 from teleopd.drivers.natnet.messages import ServerInfo
 from teleopd.drivers.natnet.sockets import CommandSocket, GroupSocket, address_towards
 from teleopd.drivers.source import SourceError, SourceUnavailable
-from teleopd.drivers.udp import Address, Receive
+from teleopd.drivers.udp import Address, Receive, Tap
 
 ANYONE = "0.0.0.0"
 MAX_FOREIGN_NAMED = 16
@@ -37,6 +37,7 @@ class Network:
         self._host, self._local, self._group, self._data_port = host, local, group, data_port
         self._receive = receive
         self._frames: GroupSocket | None = None
+        self._opened = False
 
     def open(self) -> None:
         """Bind the command socket on the running loop.
@@ -50,14 +51,20 @@ class Network:
             except OSError as error:
                 raise SourceUnavailable(f"cannot find the computer '{self._host}': {error.strerror}") from None
         self.command.open()
+        self._opened = True
         self.listen_anew()
 
     def close(self) -> None:
         """Stop listening; safe to call twice."""
+        self._opened = False
         self.command.close()
         if self._frames is not None:
             self._frames.close()
             self._frames = None
+
+    def record(self, tap: Tap) -> None:
+        """Show every datagram that arrives to `tap` first; the group's socket takes it over when it is joined."""
+        self.command.tap = tap
 
     def send(self, datagrams: list[bytes]) -> str:
         """Send to the server, or to whoever is there; returns why none could be sent, or ''."""
@@ -93,17 +100,18 @@ class Network:
         self._filter(())
 
     def join(self, info: ServerInfo) -> None:
-        """Listen to the server's multicast group, if not done yet.
+        """Listen to the server's multicast group, if not done yet; nothing where nothing was opened, as in a replay.
 
         Raises:
             SourceUnavailable: the port is taken, or there is no way to join.
         """
-        if self._frames is not None or self.server is None:
+        if self._frames is not None or self.server is None or not self._opened:
             return
         group = self._group or (info.group if _is_group(info.group) else wire.GROUP)
         interface = self._local if self._local != ANYONE else address_towards(self.server, self.port)
         data_port = self._data_port or info.data_port or wire.DATA_PORT
         frames = GroupSocket(group, data_port, interface, self._receive)
+        frames.tap = self.command.tap
         frames.open()
         self._frames = frames
 

@@ -28,7 +28,7 @@ from teleopd.drivers.natnet.session import Session
 from teleopd.drivers.natnet.skeleton import UP_AXES, Person, Reader
 from teleopd.drivers.sequence import Order, SampleOrder
 from teleopd.drivers.source import SourceCounters, SourceError, SourceState, SourceUnavailable
-from teleopd.drivers.udp import Address
+from teleopd.drivers.udp import Address, Tap
 
 DECLARED_HZ = 120.0
 """Until the server says, or it is measured: Motive's usual camera rate."""
@@ -188,6 +188,15 @@ class NatNetSource:
         trouble = self.network.send(datagrams)
         if trouble:
             self._session.reconnect.last_failure = trouble
+
+    def record(self, tap: Tap) -> None:
+        """Show every datagram that arrives to `tap` first."""
+        self.network.record(tap)
+
+    def take(self) -> HumanPose | None:
+        """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
+        pose, self._newest = self._newest, None
+        return pose
 
     def receive(self, data: memoryview, sender: Address, now_ns: int) -> None:
         """Take one datagram received at `now_ns`; never raises, every one that cannot be used is counted."""

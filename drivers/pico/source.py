@@ -24,6 +24,7 @@ from teleopd.drivers.pico.stamps import StampOrder
 from teleopd.drivers.reconnect import Phase, Reconnect
 from teleopd.drivers.sequence import Order
 from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable
+from teleopd.drivers.udp import Tap
 
 DECLARED_HZ = 72.0
 """Until it is measured: the slowest display rate."""
@@ -109,6 +110,7 @@ class PicoSource:
         self._fresh = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._open = False
+        self._tap: Tap | None = None
 
     @property
     def nominal_hz(self) -> float:
@@ -192,6 +194,20 @@ class PicoSource:
             return False
         return await self._link.control(self.device, command)
 
+    def record(self, tap: Tap) -> None:
+        """Show every message that arrives to `tap` first; port 0 of the receiver: it came over a connection of ours."""
+        self._tap = tap
+
+    def take(self) -> HumanPose | None:
+        """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
+        pose, self._newest = self._newest, None
+        return pose
+
+    def _arrived(self, data: bytes, now_ns: int) -> None:
+        if self._tap is not None:
+            self._tap(data, (self.host, self.port), ("127.0.0.1", 0), now_ns)
+        self.receive(data, now_ns)
+
     def receive(self, data: bytes, now_ns: int) -> None:
         """Take one message received at `now_ns`; never raises, every one that cannot be used is counted."""
         try:
@@ -209,7 +225,7 @@ class PicoSource:
             await asyncio.sleep(self.reconnect.wait_ns(time.monotonic_ns()) / 1e9)
             self.reconnect.begin(time.monotonic_ns())
             try:
-                why = await link.run(self._connected, self.receive)
+                why = await link.run(self._connected, self._arrived)
             except Exception as error:  # whatever a transport does, the source goes on trying
                 log.exception("pico: the connection failed")
                 why = f"the connection failed: {type(error).__name__}: {messages.short(error)}"

@@ -20,6 +20,8 @@ MAX_FRAGMENTED = 64
 MAX_INTERFACES = 1024
 
 ETHERNET, RAW, LINUX_SLL, LINUX_SLL2, NULL, RAW_BSD = 1, 101, 113, 276, 0, 12
+USER0 = 147
+"""Left to users: here one message of the PICO PC service a packet, as its `ServerFeedback` bytes (see `writer.py`)."""
 IPV4_LINK, IPV6_LINK = 228, 229
 _VLAN = (0x8100, 0x88A8)
 _ETHER_IPV4, _ETHER_IPV6 = 0x0800, 0x86DD
@@ -41,6 +43,23 @@ class Datagram(NamedTuple):
     payload: bytes
 
 
+class Packet(NamedTuple):
+    """One captured packet."""
+
+    t_ns: int
+    """Capture stamp, wall clock [ns since 1970]; 0 where the capture has none."""
+    link: int
+    """Link type of the interface it was captured on."""
+    data: bytes
+    """Link-layer bytes."""
+    offset: int
+    """Where its header or block begins [B from the start of the file]."""
+
+
+Assembly = dict[tuple[bytes, bytes, int], dict[int, bytes]]
+"""IPv4 fragments that wait for the rest."""
+
+
 class _Interface(NamedTuple):
     link: int
     ns_per_unit: float
@@ -53,15 +72,21 @@ def read_datagrams(data: bytes) -> Iterator[Datagram]:
     Raises:
         CaptureError: neither pcap nor pcapng, or a block that does not fit.
     """
-    assembly: dict[tuple[bytes, bytes, int], dict[int, bytes]] = {}
-    for t_ns, link, packet in read_packets(data):
-        found = _udp(_network(packet, link), assembly)
-        if found is not None:
-            yield Datagram(t_ns, *found)
+    assembly: Assembly = {}
+    for packet in read_packets(data):
+        datagram = udp_of(packet, assembly)
+        if datagram is not None:
+            yield datagram
 
 
-def read_packets(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(stamp [ns], link type, link-layer bytes) of every packet.
+def udp_of(packet: Packet, assembly: Assembly) -> Datagram | None:
+    """The UDP datagram this packet holds or completes; None for anything else. `assembly` is kept between calls."""
+    found = _udp(_network(packet.data, packet.link), assembly)
+    return None if found is None else Datagram(packet.t_ns, *found)
+
+
+def read_packets(data: bytes) -> Iterator[Packet]:
+    """Every packet of a whole capture file in file order.
 
     Raises:
         CaptureError: see `read_datagrams`.
@@ -79,7 +104,7 @@ def read_packets(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     yield from _pcap(data, *orders[magic])
 
 
-def _pcap(data: bytes, order: str, ns_per_unit: int) -> Iterator[tuple[int, int, bytes]]:
+def _pcap(data: bytes, order: str, ns_per_unit: int) -> Iterator[Packet]:
     if len(data) < 24:
         raise CaptureError(f"breaks off at byte {len(data)}, inside the file header")
     link = struct.unpack_from(order + "I", data, 20)[0] & 0x0FFFFFFF
@@ -91,11 +116,12 @@ def _pcap(data: bytes, order: str, ns_per_unit: int) -> Iterator[tuple[int, int,
         at += head.size
         if size > MAX_PACKET or at + size > len(data):
             raise CaptureError(f"packet at byte {at} declares {size} B; {len(data) - at} follow")
-        yield seconds * 1_000_000_000 + fraction * ns_per_unit, link, data[at : at + size]
+        t_ns = seconds * 1_000_000_000 + fraction * ns_per_unit
+        yield Packet(t_ns, link, data[at : at + size], at - head.size)
         at += size
 
 
-def _pcapng(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def _pcapng(data: bytes) -> Iterator[Packet]:
     at, order = 0, "<"
     interfaces: list[_Interface] = []
     while at < len(data):
@@ -140,7 +166,7 @@ def _interface(body: bytes, order: str) -> _Interface:
     return _Interface(link, ns_per_unit)
 
 
-def _packet(kind: int, body: bytes, order: str, interfaces: list[_Interface], where: int) -> tuple[int, int, bytes]:
+def _packet(kind: int, body: bytes, order: str, interfaces: list[_Interface], where: int) -> Packet:
     layouts = {_ENHANCED: order + "IIIII", _OLD_PACKET: order + "HHIIII", _SIMPLE: order + "I"}
     layout = struct.Struct(layouts[kind])
     if len(body) < layout.size:
@@ -159,7 +185,7 @@ def _packet(kind: int, body: bytes, order: str, interfaces: list[_Interface], wh
     units = high << 32 | low
     exact = interface.ns_per_unit >= 1 and interface.ns_per_unit == int(interface.ns_per_unit)
     t_ns = units * int(interface.ns_per_unit) if exact else int(units * interface.ns_per_unit)
-    return t_ns, interface.link, body[layout.size : layout.size + size]
+    return Packet(t_ns, interface.link, body[layout.size : layout.size + size], where)
 
 
 def _network(packet: bytes, link: int) -> bytes:
@@ -184,7 +210,7 @@ def _network(packet: bytes, link: int) -> bytes:
 Found = tuple[tuple[str, int], tuple[str, int], bytes]
 
 
-def _udp(packet: bytes, assembly: dict[tuple[bytes, bytes, int], dict[int, bytes]]) -> Found | None:
+def _udp(packet: bytes, assembly: Assembly) -> Found | None:
     if not packet:
         return None
     if packet[0] >> 4 == 6:
@@ -206,7 +232,7 @@ def _udp(packet: bytes, assembly: dict[tuple[bytes, bytes, int], dict[int, bytes
 
 
 def _assemble(
-    assembly: dict[tuple[bytes, bytes, int], dict[int, bytes]],
+    assembly: Assembly,
     key: tuple[bytes, bytes, int], offset: int, more: bool, body: bytes,
 ) -> bytes | None:  # fmt: skip
     """The whole IPv4 payload once its fragments join without a gap; -1 holds the end."""

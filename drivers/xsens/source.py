@@ -15,7 +15,7 @@ from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
 from teleopd.drivers.sequence import Order, SampleOrder
 from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState
-from teleopd.drivers.udp import Address, UdpListener
+from teleopd.drivers.udp import Address, Tap, UdpListener
 from teleopd.drivers.xsens import wire
 from teleopd.drivers.xsens.reassembly import Reassembler
 
@@ -112,6 +112,15 @@ class XsensSource:
         self._open = False
         self._listener.close()
         self._fresh.set()
+
+    def record(self, tap: Tap) -> None:
+        """Show every datagram that arrives to `tap` first."""
+        self._listener.tap = tap
+
+    def take(self) -> HumanPose | None:
+        """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
+        pose, self._newest = self._newest, None
+        return pose
 
     def receive(self, data: memoryview, sender: Address, now_ns: int) -> None:
         """Take one datagram received at `now_ns`; never raises, every one that cannot be used is counted."""

@@ -28,6 +28,10 @@ class Preview:
     """Xsens character (person) to follow, 0 to 255; the first one heard when not given."""
     motion: str = ""
     """Motion for --source motion_file."""
+    file: str = ""
+    """Capture (pcap, pcapng) for --source tap."""
+    tap: str = ""
+    """Record everything that arrives, as it arrived, in this file (pcapng)."""
     loop: bool = False
     """Repeat the motion file."""
     solver: Literal["fast", "mink"] = "fast"

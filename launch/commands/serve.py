@@ -25,7 +25,7 @@ class Serve:
 
     source: str = "xsens"
     """Where the motion comes from: xsens (MVN network stream), optitrack (Motive), pico (XRoboToolkit PC service),
-    motion_file (a BVH or a built-in motion)."""
+    motion_file (a BVH or a built-in motion), tap (a recorded capture)."""
     robot: str = "unitree_g1"
     """The robot: unitree_g1."""
     link: str = "sim"
@@ -44,6 +44,10 @@ class Serve:
     """Options of the device as key=value, e.g. person=Anna for optitrack, deadman=left_grip for pico."""
     motion: str = ""
     """Motion for --source motion_file."""
+    file: str = ""
+    """Capture (pcap, pcapng) for --source tap."""
+    tap: str = ""
+    """Record everything that arrives, as it arrived, in this file (pcapng)."""
     loop: bool = False
     """Repeat the motion file."""
     seconds: float = 0.0

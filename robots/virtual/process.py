@@ -25,7 +25,7 @@ from teleopd.robots.links.sim.wire import (
     attach_sim_streams,
 )
 from teleopd.robots.model import RobotModel
-from teleopd.robots.rates import LoopStats, Rate
+from teleopd.robots.rates import LoopStats, Rate, request_priority
 from teleopd.robots.virtual.perturbation import NONE, Perturbation
 from teleopd.robots.virtual.robot import Silence, VirtualRobot
 
@@ -33,6 +33,8 @@ TRUTH_EVERY_S = 0.01
 STATS_EVERY_S = 0.5
 JITTER_S = 0.01
 """As much lateness as robot-io takes for its own, too."""
+PRIORITY = 60
+"""SCHED_FIFO where permitted: a real robot is never late because a host is busy. Below robot-io's 80."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ def main(session: Session, robot: RobotModel | str, options: VirtualOptions | No
         odometry=options.odometry, silence=options.silence, silence_s=options.silence_s,
     )  # fmt: skip
     process = VirtualProcess(streams, virtual, options.publish_hz)
+    request_priority(PRIORITY)
     rate = Rate(options.publish_hz)
     running, missed = True, 0
     while running and os.getppid() == parent_pid:

@@ -6,7 +6,9 @@ A source whose emulator is registered under the same name is tested without a li
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,6 +21,8 @@ from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.pico.skeleton import from_mvn, to_mvn
 from teleopd.drivers.source import Source, SourceCounters, SourceState, SourceUnavailable
+from teleopd.drivers.tap.writer import packet, section
+from teleopd.drivers.xsens import wire as xsens
 from teleopd.launch import registry
 
 MOTION = "wave"
@@ -95,19 +99,81 @@ def optitrack(name: str) -> Rig:
     return Rig(source, replace(clip, pos_w=pos, quat_w=quat), device)
 
 
-RIGS: dict[str, Callable[[str], Rig]] = {"motion_file": motion_file, "optitrack": optitrack, "pico": pico}
+def vmc(name: str) -> Rig:
+    """The protocol numbers no frames, so none is skipped here; L3 has no humanoid bone: it arrives as derived."""
+    emulator, clip = registry.load("emulator", name), beginning(load_motion(MOTION))
+    source = registry.load("source", name)(host="127.0.0.1", port=0)
+    pos, quat = clip.pos_w.copy(), clip.quat_w.copy()
+    l5, l3, t12 = (clip.skeleton.body_names.index(n) for n in ("L5", "L3", "T12"))
+    pos[:, l3] = pos[:, l5] + (0.38 - 0.18) / (0.56 - 0.18) * (pos[:, t12] - pos[:, l5])
+    quat[:, l3] = quat[:, l5]
+
+    async def device() -> None:
+        sender = emulator(clip, emulator.options(host="127.0.0.1", port=source.port))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for frame in range(clip.frames):
+                for datagram in sender.datagrams(frame):
+                    sock.sendto(datagram, ("127.0.0.1", source.port))
+                await asyncio.sleep(1.0 / clip.fps)
+
+    return Rig(source, replace(clip, pos_w=pos, quat_w=quat), device)
+
+
+def network_websocket(name: str) -> Rig:
+    """The same frames over WebSocket, as MessagePack, Y-up."""
+    emulator, clip = registry.load("emulator", name), beginning(load_motion(MOTION))
+    source = registry.load("source", name)(port=0, transport="websocket", token="secret")
+
+    async def device() -> None:
+        options = emulator.options(
+            port=source.port, transport="websocket", token="secret", encoding="msgpack", up="y"
+        )
+        await emulator(clip, options).run()
+
+    return Rig(source, clip, device)
+
+
+def tap(name: str) -> Rig:
+    """A recorded MVN stream, at the clip's own pace."""
+    clip = beginning(load_motion(MOTION))
+    device, file = ("127.0.0.1", 40000), tempfile.NamedTemporaryFile(suffix=".pcapng", delete=False)
+    with file:
+        file.write(section())
+        for frame in range(clip.frames):
+            raw = xsens.encode_pose(
+                clip.pos_w[frame], clip.quat_w[frame], sample=frame, time_code_ms=round(frame * 1000 / clip.fps)
+            )
+            file.write(packet(10**18 + round(frame * 1e9 / clip.fps), raw, device, ("127.0.0.1", xsens.DEFAULT_PORT)))
+
+    async def nothing() -> None:
+        return None
+
+    try:
+        return Rig(registry.load("source", name)(file.name), clip, nothing)
+    finally:
+        os.unlink(file.name)
+
+
+RIGS: dict[str, Callable[[str], Rig]] = {
+    "tap": tap,
+    "motion_file": motion_file, "optitrack": optitrack, "pico": pico, "vmc": vmc,
+}  # fmt: skip
+VARIANTS: dict[str, Callable[[], Rig]] = {"network+websocket": lambda: network_websocket("network")}
+"""Other ways to a registered source."""
 CONNECTING = {"optitrack", "pico"}
 """Sources that connect to their device's service instead of listening: several may."""
 NAMES = registry.names("source")
 EMULATED = registry.names("emulator")
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[*NAMES, *VARIANTS])
 def rig(request: pytest.FixtureRequest) -> Rig:
     return make(request.param)
 
 
 def make(name: str) -> Rig:
+    if name in VARIANTS:
+        return VARIANTS[name]()
     if name not in RIGS and name not in EMULATED:
         pytest.fail(f"source '{name}' has neither an emulator of that name nor a rig in {__file__}")
     return RIGS.get(name, emulated)(name)

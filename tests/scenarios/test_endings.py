@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import socket
@@ -17,16 +16,15 @@ import pytest
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Mode
 
-from .conftest import LONG_S, TELEOP, StartService
+from .conftest import LONG_S, TELEOP, StartService, until
 
 pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.timeout(300), pytest.mark.slow]
 
 WITHOUT_WEIGHTS = """
-import sys
 import teleopd.service.policy.library as library
-library.search_folders = lambda *_: [library.Path(sys.argv[1])]
+library.search_folders = lambda *_: [library.Path("/nowhere")]
 from teleopd.launch.cli import main
-main(sys.argv[2:])
+main()
 """
 
 
@@ -48,26 +46,26 @@ def test_second_ctrl_c_damps_at_once(start_service: StartService):
     assert not service.session.folder.exists()
 
 
-def test_without_weights_serve_says_so_in_one_sentence_and_shows_the_motion(tmp_path: Path):
-    report = tmp_path / "report.json"
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_WEIGHTS, str(tmp_path / "empty"), "serve", "--source", "motion_file",
-         "--motion", "wave", "--seconds", "3", "--no-view", "--report", str(report)],
-        env={**os.environ, "TELEOPD_RUNTIME_DIR": str(tmp_path / "run"), "TELEOPD_POLICY_PATH": ""},
-        capture_output=True, text=True, timeout=LONG_S,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    said = " ".join(done.stderr.split())
+def test_without_weights_serve_says_so_in_one_sentence_and_shows_the_motion(start_service: StartService):
+    service = start_service(
+        "--source", "motion_file", "--motion", "wave", "--loop", program=(sys.executable, "-c", WITHOUT_WEIGHTS)
+    )
+    until(lambda: service.bus.slot("source_status").read() is not None, "the source is up")
+    until(lambda: service.bus.slot("source_status").read().used > 10, "references are made")
+    assert sorted(child.name() for child in service.see_children() if child.name() != "python") == ["teleop:source"]
+    service.interrupt()
+    assert service.end() == 0
+    said = " ".join(service.log().split())
     assert said.startswith(
         "no policy weights for unitree_g1 were found, so the robot is shown kinematically and does not balance; put "
     )
     assert said.count("no policy weights") == 1
-    written = json.loads(report.read_text())
-    assert written["policy"] is None
-    assert written["frames"]["used"] > 0
-    assert written["modes"] == []
-    assert set(written["loop"]) == {"source"}
-    assert not (tmp_path / "run").exists()
+    report = service.report()
+    assert report["policy"] is None
+    assert report["frames"]["used"] > 10
+    assert report["modes"] == []
+    assert set(report["loop"]) == {"source"}
+    assert not service.session.folder.exists()
 
 
 def test_a_port_in_use_is_one_sentence_and_nothing_is_left(tmp_path: Path, shared_data: Path):

@@ -121,7 +121,8 @@ def story(start_service: StartService) -> Story:
         until(lambda: source_status(service).received >= len(bad_datagrams()), "the garbage was received")
         told.before = source_status(service)
 
-        emulator = service.emulate("--motion", "walk")
+        service.wait_mode(Mode.ARMED)
+        emulator = service.emulate("--motion", "walk", "--lead-in", "1.5")
         told.active_since_ns = service.wait_mode(Mode.ACTIVE).mode_since_ns
         time.sleep(2.5)
 

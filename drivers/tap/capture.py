@@ -1,0 +1,99 @@
+"""A file of packets -> one list: a pcap or pcapng capture, or a single packet as it came from the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from teleopd.drivers.natnet import wire as natnet
+from teleopd.drivers.natnet.messages import WireError
+from teleopd.drivers.source import SourceUnavailable
+from teleopd.drivers.tap.pcap import USER0, Assembly, CaptureError, read_packets, udp_of
+from teleopd.drivers.udp import Address
+
+DEVICES = ("xsens", "optitrack", "pico")
+MAX_FILE = 2 << 30
+"""Largest file read [B]."""
+NOWHERE: Address = ("", 0)
+_CAPTURES = (b"\n\r\r\n", b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1")
+_LOOKED_AT = 500
+"""Packets that say which device it is."""
+
+
+class Arrival(NamedTuple):
+    """One packet, as it arrived."""
+
+    t_ns: int
+    """Wall clock [ns since 1970]; 0 without a stamp."""
+    offset: int
+    """Where it begins in the file [B]."""
+    source: Address
+    destination: Address
+    """Both ('', 0) for a message of a connection and a packet without a capture."""
+    payload: bytes
+
+
+class Capture(NamedTuple):
+    """A file, read."""
+
+    arrivals: list[Arrival]
+    trouble: str
+    """Why the end of the file could not be read; '' for a whole file."""
+
+
+def read_capture(path: Path) -> Capture:
+    """Read the whole file.
+
+    Raises:
+        SourceUnavailable: it cannot be read, or is empty.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE:
+            raise SourceUnavailable(f"{path} has {size} B; captures of up to {MAX_FILE} B are read")
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceUnavailable(f"cannot read {path}: {error.strerror}") from None
+    if not data:
+        raise SourceUnavailable(f"{path} is empty; a capture (pcap, pcapng) or one packet is expected")
+    if data[:4] not in _CAPTURES:
+        return Capture([Arrival(0, 0, NOWHERE, NOWHERE, data)], "")
+    arrivals: list[Arrival] = []
+    assembly: Assembly = {}
+    try:
+        for packet in read_packets(data):
+            if packet.link == USER0:
+                arrivals.append(Arrival(packet.t_ns, packet.offset, NOWHERE, NOWHERE, packet.data))
+            else:
+                datagram = udp_of(packet, assembly)
+                if datagram is not None:
+                    t_ns, source, destination, payload = datagram
+                    arrivals.append(Arrival(t_ns, packet.offset, source, destination, payload))
+    except CaptureError as error:
+        return Capture(arrivals, str(error))
+    return Capture(arrivals, "")
+
+
+def guess_device(arrivals: list[Arrival]) -> str | None:
+    """Which device most of the first packets come from, by their first bytes; None when none is known."""
+    votes = dict.fromkeys(DEVICES, 0)
+    for arrival in arrivals[:_LOOKED_AT]:
+        device = device_of(arrival)
+        if device is not None:
+            votes[device] += 1
+    best = max(votes, key=votes.__getitem__)
+    return best if votes[best] else None
+
+
+def device_of(arrival: Arrival) -> str | None:
+    """The device one packet comes from, by its first bytes; None when it is none of them."""
+    payload = arrival.payload
+    if payload[:4] == b"MXTP":
+        return "xsens"
+    if arrival.source == NOWHERE and (payload[:1] == b"{" or payload[2:8] == b"device"):
+        return "pico"
+    try:
+        _, end = natnet.read_header(payload)
+    except WireError:
+        return None
+    return "optitrack" if end == len(payload) else None

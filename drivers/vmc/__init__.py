@@ -1,0 +1,1 @@
+"""Virtual Motion Capture protocol (OSC over UDP): wire, humanoid bones, source and emulator."""
