@@ -38,7 +38,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Show the retargeted robot only: no policy, no robot."""
     policy: str = ""
     """Name or ONNX file; empty: the robot's default if there is one."""
-    host: str = "0.0.0.0"
+    host: str = ""
     """Address the source listens on."""
     port: int = 0
     """Port the source listens on; 0: the device's own."""

@@ -16,6 +16,8 @@ need_apt=()
 { ldconfig -p | grep -qE 'libEGL\.so\.1' && ldconfig -p | grep -qE 'libOpenGL\.so\.0|libGL\.so\.1'; } \
   || ldconfig -p | grep -q 'libOSMesa' || need_apt+=("libegl1" "libopengl0" "libgl1-mesa-dri")
 
+command -v tcpdump >/dev/null || need_apt+=("tcpdump")  # a test reads our captures with it
+
 if [ "${#need_apt[@]}" -gt 0 ]; then
   sudo=""
   [ "$(id -u)" = 0 ] || sudo="sudo -n"

@@ -34,7 +34,7 @@ def source_options(config: RunConfig) -> dict[str, Any]:
         if not config.motion:
             raise ConfigError("source motion_file plays a motion; give one with --motion FILE or a built-in name")
         return {"motion": config.motion, "loop": config.loop}
-    options: dict[str, Any] = {"host": config.host}
+    options: dict[str, Any] = {"host": config.host} if config.host else {}
     if config.port:
         options["port"] = config.port
     if config.character >= 0:

@@ -2,8 +2,9 @@
 
 Two interfaces (draft-ietf-opsawg-pcapng, stamps in ns, wall clock). 0, LINKTYPE_RAW: UDP datagrams with the IP and UDP
 headers they came under, written anew. 1, LINKTYPE_USER0: messages that came over a connection, one a packet, without
-headers; of PICO the bytes of `ServerFeedback`, which may be longer than any UDP datagram. A file that exists is
-continued with a section of its own.
+headers; of PICO the bytes of `ServerFeedback`, which may be longer than any UDP datagram. Interface 1 is described when
+its first message comes: tcpdump refuses a file with two link types, and most have one. A file that exists is continued
+with a section of its own.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class TapWriter:
         self._on_trouble = on_trouble
         self._waiting: deque[_Waiting] = deque()
         self._taken = self._done = 0  # bytes, each counted by one thread only
+        self._connections = False  # interface 1 is described
         self._more = threading.Event()
         self._ending = threading.Event()
         try:
@@ -111,6 +113,9 @@ class TapWriter:
     def _write_waiting(self, file: BinaryIO) -> None:
         for _ in range(len(self._waiting)):
             waiting = self._waiting.popleft()
+            if waiting.destination[1] == 0 and not self._connections:
+                self._connections = True
+                file.write(connections())
             file.write(_packet_block(waiting))
             self._done += len(waiting.data)
             self.written += 1
@@ -118,9 +123,17 @@ class TapWriter:
 
 
 def section() -> bytes:
-    """Begin a section: its header and both interfaces."""
-    head = _block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
-    return head + b"".join(_block(_INTERFACE, struct.pack("<HHI", link, 0, 0) + _NS) for link in (RAW, USER0))
+    """Begin a section: its header and the interface of datagrams."""
+    return _block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + _interface(RAW)
+
+
+def connections() -> bytes:
+    """Describe the interface of messages that came over a connection; once in a section, before the first."""
+    return _interface(USER0)
+
+
+def _interface(link: int) -> bytes:
+    return _block(_INTERFACE, struct.pack("<HHI", link, 0, 0) + _NS)
 
 
 def packet(t_ns: int, data: bytes, source: Address, destination: Address) -> bytes:

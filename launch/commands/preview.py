@@ -20,7 +20,7 @@ class Preview:
     """The robot: unitree_g1."""
     config: Path | None = None
     """TOML file with the keys of `teleop serve`; flags win."""
-    host: str = "0.0.0.0"
+    host: str = ""
     """Address the source listens on."""
     port: int = 0
     """Port the source listens on."""

@@ -34,8 +34,8 @@ class Serve:
     """Whole-body policy: name of a card or an ONNX file; without one the robot is shown kinematically."""
     config: Path | None = None
     """TOML file with the same keys; flags win."""
-    host: str = "0.0.0.0"
-    """Address an Xsens source listens on; address of Motive or of the PC service (0.0.0.0: find it)."""
+    host: str = ""
+    """Address a listening source binds (xsens, network, vmc); address of Motive or of the PC service."""
     port: int = 0
     """Port the source listens on; the device's own when not given."""
     character: int = -1

@@ -308,17 +308,21 @@ os.write(2, ("\\nKIT %d %s %s\\n" % (len(stamps), max(grips), ",".join(map(repr,
 """
 
 
-def test_the_vendors_kit_receives_every_frame(tmp_path):
-    """The genuine client wheel against the emulator: 300 of 300 at 90 Hz. Set TELEOPD_PICO_SDK_PYTHON to the Python of
-    another environment that has it."""
+@pytest.mark.parametrize(
+    ("frames", "rate_hz"), [(100, 30.0), pytest.param(300, 90.0, marks=pytest.mark.long)], ids=["30 Hz", "90 Hz"]
+)
+def test_the_vendors_kit_receives_every_frame(tmp_path, frames, rate_hz):
+    """The genuine client wheel against the emulator. It keeps the newest frame only, so on a loaded machine its poller
+    can miss one at 90 Hz: that rate is for `make test-long`, alone. Set TELEOPD_PICO_SDK_PYTHON to the Python of another
+    environment that has the wheel."""
     python = os.environ.get("TELEOPD_PICO_SDK_PYTHON", sys.executable)
     if python == sys.executable and importlib.util.find_spec("xrobotoolkit_sdk") is None:
         pytest.skip("xrobotoolkit-sdk is not installed: pip install 'teleopd[pico-sdk]'")
-    emulator = PicoEmulator(CLIP, EmulatorOptions(port=free_port(), grip=0.75))
+    emulator = PicoEmulator(CLIP, EmulatorOptions(port=free_port(), grip=0.75, rate_hz=rate_hz))
     (tmp_path / "PXREASetting.ini").write_text(f"[Client]\nconnectAddr=127.0.0.1\nconnectPort={emulator.port}\n")
 
     async def run():
-        running = asyncio.create_task(emulator.run(seconds=300 / 90))
+        running = asyncio.create_task(emulator.run(seconds=frames / rate_hz))
         await until(lambda: emulator.service is not None and emulator.service._server is not None)
         kit = await asyncio.create_subprocess_exec(
             python, "-c", KIT, "15", cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -330,7 +334,7 @@ def test_the_vendors_kit_receives_every_frame(tmp_path):
     said = play(run)
     line = next(line for line in said.splitlines() if line.startswith("KIT"))
     _, count, grip, pelvis = line.split()
-    assert (int(count), float(grip)) == (300, 0.75)
+    assert (int(count), float(grip)) == (frames, 0.75)
     sent = messages.read_poses([",".join(pelvis.split(","))])[0]
-    x, y, z = emulator.clip.pos_w[299, 0]
+    x, y, z = emulator.clip.pos_w[frames - 1, 0]
     np.testing.assert_allclose(sent[:3], (-y, z, -x), atol=1e-8)

@@ -19,7 +19,7 @@ from teleopd.drivers.source import SourceState, SourceUnavailable
 from teleopd.drivers.tap.pcap import read_datagrams
 from teleopd.drivers.tap.source import TapError, TapSource
 from teleopd.drivers.tap.tapped import TappedSource
-from teleopd.drivers.tap.writer import TapWriter, packet, section
+from teleopd.drivers.tap.writer import TapWriter, connections, packet, section
 from teleopd.drivers.xsens.emulator import EmulatorOptions as MvnOptions
 from teleopd.drivers.xsens.emulator import XsensEmulator
 from teleopd.drivers.xsens.source import XsensSource
@@ -166,7 +166,7 @@ def test_a_recorded_deadman_is_nobodys_hand(tmp_path):
     emulator = PicoEmulator(CLIP, PicoOptions(grip=1.0))
     path = tmp_path / "tap.pcapng"
     frames = (packet(EPOCH + k * 10**7, emulator.frame(k, EPOCH), ("1.1.1.1", 60061), ("1.1.1.2", 0)) for k in range(9))
-    path.write_bytes(section() + b"".join(frames))
+    path.write_bytes(section() + connections() + b"".join(frames))
     held = {keep: {TapSource(str(path), keep_deadman=keep).step().deadman} for keep in (True, False)}
     assert held == {True: {True}, False: {False}}
 
@@ -203,7 +203,7 @@ def test_a_real_motive_capture_is_taken_as_live(shared_data):
     [
         (b"", {}, SourceUnavailable, "{path} is empty; a capture (pcap, pcapng) or one packet is expected"),
         (section(), {}, TapError, "{path} holds no packets of xsens, optitrack or pico"),
-        (section() + b"\0" * 12, {}, TapError, "{path}: block at byte 92 declares 0 B; 12 follow"),
+        (section() + b"\0" * 12, {}, TapError, "{path}: block at byte 60 declares 0 B; 12 follow"),
         (section(), {"speed": 0.0}, TapError, "speed is 0.0; give a number above 0, 1 for real time"),
         (section(), {"device": "wii"}, TapError, "device is 'wii'; choose one of xsens, optitrack, pico"),
         (section(), {"device": "pico"}, TapError, "{path} holds no packets of pico"),

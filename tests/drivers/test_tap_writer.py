@@ -79,14 +79,16 @@ def test_messages_of_a_connection_may_be_long(tmp_path):
 
 
 def test_blocks_are_what_the_format_says(tmp_path):
-    """Section header, two interface blocks, packet: kinds, lengths front and back, byte-order mark."""
-    raw, at, kinds = written(tmp_path, (b"x", THERE, HERE, 0)).read_bytes(), 0, []
+    """Section header, interface, packets, the second interface before its first: lengths front and back, byte order."""
+    connected = (HERE[0], 0)
+    packets = ((b"x", THERE, HERE, 0), (b"y", THERE, connected, 1), (b"z", THERE, connected, 2))
+    raw, at, kinds = written(tmp_path, *packets).read_bytes(), 0, []
     while at < len(raw):
         kind, size = struct.unpack_from("<II", raw, at)
         assert size % 4 == 0 and struct.unpack_from("<I", raw, at + size - 4) == (size,)
         kinds.append(kind)
         at += size
-    assert kinds == [0x0A0D0D0A, 1, 1, 6] and raw[8:12] == b"\x4d\x3c\x2b\x1a"
+    assert kinds == [0x0A0D0D0A, 1, 6, 1, 6, 6] and raw[8:12] == b"\x4d\x3c\x2b\x1a"
 
 
 def test_a_file_is_continued_behind_its_last_whole_block(tmp_path):

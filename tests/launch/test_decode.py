@@ -9,7 +9,7 @@ import pytest
 
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.pico.emulator import EmulatorOptions, PicoEmulator
-from teleopd.drivers.tap.writer import packet, section
+from teleopd.drivers.tap.writer import connections, packet, section
 from teleopd.launch import cli
 
 EPOCH = 1_700_000_000 * 10**9
@@ -64,7 +64,7 @@ def test_pico_messages_and_bare_json(capsys, tmp_path):
     emulator = PicoEmulator(load_motion("wave"), EmulatorOptions(hands=True, trackers=2))
     raw = emulator.frame(3, EPOCH)
     capture, single, text = tmp_path / "a.pcapng", tmp_path / "a.bin", tmp_path / "a.json"
-    capture.write_bytes(section() + packet(EPOCH, raw, ("127.0.0.1", 60061), ("127.0.0.1", 0)))
+    capture.write_bytes(section() + connections() + packet(EPOCH, raw, ("127.0.0.1", 60061), ("127.0.0.1", 0)))
     single.write_bytes(raw)
     text.write_bytes(raw[raw.index(b'{"functionName"') :])
     found = [decode(capsys, "pico", file) for file in (capture, single, text)]

@@ -12,7 +12,7 @@ from teleopd.launch.sources import make_source, source_options
 
 
 def test_only_what_was_asked_for_is_passed_on():
-    assert source_options(RunConfig()) == {"host": "0.0.0.0"}
+    assert source_options(RunConfig()) == {}
     asked = RunConfig(host="127.0.0.1", port=9000, character=0)
     assert source_options(asked) == {"host": "127.0.0.1", "port": 9000, "character": 0}
 

@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.timeout(300), py
 WITHOUT_WEIGHTS = """
 import teleopd.service.policy.library as library
 library.search_folders = lambda *_: [library.Path("/nowhere")]
+every = library.shipped_cards
+library.shipped_cards = lambda robot: {name: path for name, path in every(robot).items() if name != "default"}
 from teleopd.launch.cli import main
 main()
 """
