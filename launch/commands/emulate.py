@@ -23,7 +23,7 @@ class Emulate:
     """A capture device on loopback, sending a recorded or built-in motion over its real wire protocol."""
 
     device: Annotated[str, tyro.conf.Positional]
-    """The device: xsens, optitrack or pico."""
+    """The device: xsens, optitrack, pico, network or vmc."""
     motion: str = "walk_and_turn"
     """A BVH file, or a built-in motion: stand, wave, reach, squat, turn, step_in_place, walk, walk_and_turn."""
     host: str = "127.0.0.1"

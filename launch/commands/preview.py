@@ -15,7 +15,7 @@ class Preview:
     """Show the retargeted motion of a source in the browser, without a policy and without a robot."""
 
     source: str = "xsens"
-    """Where the motion comes from: xsens, optitrack, pico, motion_file."""
+    """Where the motion comes from: xsens, optitrack, pico, network, vmc, motion_file, tap."""
     robot: str = "unitree_g1"
     """The robot: unitree_g1."""
     config: Path | None = None

@@ -313,7 +313,7 @@ os.write(2, ("\\nKIT %d %s %s\\n" % (len(stamps), max(grips), ",".join(map(repr,
 )
 def test_the_vendors_kit_receives_every_frame(tmp_path, frames, rate_hz):
     """The genuine client wheel against the emulator. It keeps the newest frame only, so on a loaded machine its poller
-    can miss one at 90 Hz: that rate is for `make test-long`, alone. Set TELEOPD_PICO_SDK_PYTHON to the Python of another
+    can miss one at 90 Hz: that rate is for `make test-long`, alone. TELEOPD_PICO_SDK_PYTHON: the Python of another
     environment that has the wheel."""
     python = os.environ.get("TELEOPD_PICO_SDK_PYTHON", sys.executable)
     if python == sys.executable and importlib.util.find_spec("xrobotoolkit_sdk") is None:
