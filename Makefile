@@ -8,7 +8,7 @@ ROBOT ?= unitree_g1
 DATA := $(or $(TELEOPD_SHARED_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check build bench mutants pictures wheels clean
+.PHONY: help setup demo test test-long check build bench mutants pictures wheels clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -16,6 +16,8 @@ help: ## this list
 $(READY): pyproject.toml launch/setup.sh
 	@PYTHON=$(PYTHON) bash launch/setup.sh $(VENV)
 	@touch $(READY)
+
+setup: $(READY) ## only the set-up that every other command does by itself
 
 demo: $(READY) ## the whole job with nothing attached: an emulated operator over UDP moves a virtual robot
 	$(BIN)/teleop demo --robot $(ROBOT)
