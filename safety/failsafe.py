@@ -163,13 +163,11 @@ def action_of_mask(causes: int) -> Action:
 
 def strongest_cause(causes: int) -> int:
     """The cause in the bit set with the strongest action (the first of equals), -1 for an empty one."""
-    if not causes:
-        return -1
-    for mask in (DAMP_MASK, RETURN_MASK, HOLD_MASK, causes):
-        found = causes & mask
-        if found:
-            return (found & -found).bit_length() - 1
-    raise AssertionError("unreachable: the last mask is the set itself")
+    for mask in (DAMP_MASK, RETURN_MASK, HOLD_MASK):
+        if causes & mask:
+            causes &= mask
+            break
+    return (causes & -causes).bit_length() - 1
 
 
 def rows_markdown() -> str:

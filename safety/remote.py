@@ -16,13 +16,16 @@ _B = 0x02
 
 
 class RemoteStops:
-    """`select` is a soft stop, L2+B damps (the vendor's own habit). An act is given once a press."""
+    """`select` is a soft stop and, held, damps; L2+B damps (the vendor's own habit). An act is given once a press."""
 
-    def __init__(self) -> None:
+    def __init__(self, long_press_ns: int) -> None:
+        self._long_press_ns = long_press_ns
         self._before = Act.NONE
+        self._since_ns = 0
+        """When the press began; 0 once it was long."""
 
-    def read(self, remote: npt.NDArray[np.uint8]) -> Act:
-        """The act that begins with these bytes, shape (40,); NONE while a press lasts."""
+    def read(self, remote: npt.NDArray[np.uint8], t_ns: int) -> Act:
+        """The act that begins with these bytes, shape (40,), received at `t_ns`; NONE while a press lasts."""
         first, second = int(remote[2]), int(remote[3])
         if first & _L2 and second & _B:
             now = Act.DAMP
@@ -30,6 +33,10 @@ class RemoteStops:
             now = Act.STOP
         else:
             now = Act.NONE
-        begun = now if now is not self._before else Act.NONE
-        self._before = now
-        return begun
+        if now is not self._before:
+            self._before, self._since_ns = now, t_ns
+            return now
+        if now is Act.STOP and self._since_ns and t_ns - self._since_ns >= self._long_press_ns:
+            self._since_ns = 0
+            return Act.DAMP
+        return Act.NONE

@@ -55,7 +55,7 @@ class RobotWatch:
         bits = state.motor_fault.tobytes()
         fault = bits.count(0) != len(bits)
         if self.messages % _TEMPERATURE_EVERY == 1:
-            self._judge_temperature(float(state.temperature_c.max()))
+            self._judge_temperature(state.temperature_c)
         self.fault = fault or self._too_hot_now
 
     def age_ns(self, now_ns: int) -> int:
@@ -118,12 +118,12 @@ class RobotWatch:
         )
         self.tilt_rad = math.acos(max(-1.0, min(1.0, self.up_b[2])))
 
-    def _judge_temperature(self, hottest: float) -> None:
-        if not math.isfinite(hottest):
-            self.warm = self.hot = True
-            return
-        self.warm = hottest >= self._warm - (self._cools if self.warm else 0.0)
-        self.hot = hottest >= self._hot - (self._cools if self.hot else 0.0)
+    def _judge_temperature(self, celsius: Array) -> None:
+        """A motor whose temperature is not known counts as hot, and hides none that is too hot."""
+        known = celsius[np.isfinite(celsius)]
+        hottest, blind = float(known.max(initial=-np.inf)), len(known) < len(celsius)
+        self.warm = blind or hottest >= self._warm - (self._cools if self.warm else 0.0)
+        self.hot = blind or hottest >= self._hot - (self._cools if self.hot else 0.0)
         self._too_hot_now = hottest >= self._too_hot
 
 

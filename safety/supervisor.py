@@ -112,8 +112,10 @@ class Supervisor:
         self._standby = PolicyWatch(limits, self._stalls)
         self._source = SourceWatch(limits, self._stalls)
         self._inbox = OperatorInbox(config.token, config.started_ns, t, self._stalls)
-        self._remote = RemoteStops()
+        self._remote = RemoteStops(t.ns("stop_long_press"))
         self._ns = {row: t.ns(row) for row in _TIMES}
+        # However far the loss is tightened, the standby comes before it.
+        self._ns["targets_standby"] = min(self._ns["targets_standby"], self._ns["targets_lost"])
         self._invalid_ticks = t.value("targets_invalid")
         self._speed_samples = t.value("joint_speed_samples")
         self._tilt_error, self._tilt_fast = t.radians("tilt_error"), t.radians("tilt_fast_error")
@@ -148,6 +150,8 @@ class Supervisor:
         self._climb_down(now_ns)
         if self.mode != before or Act.STOP in acts or Act.DAMP in acts:
             self._refused += sum(act in RAISING for act in acts)
+            if Act.DISENGAGE in acts and self.mode in FOLLOWING_MODES:  # it lowers: no coincidence may swallow it
+                self._operator_act(Act.DISENGAGE, now_ns)
         else:
             self._operator_acts(acts, now_ns)
             self._progress(now_ns)
@@ -176,7 +180,7 @@ class Supervisor:
         self._source.judge(self._primary.targets, now_ns)
         acts = self._inbox.read(inputs.commands, now_ns)
         if self._robot.state is not None:
-            act = self._remote.read(self._robot.state.remote)
+            act = self._remote.read(self._robot.state.remote, self._robot.state.t_ns)
             if act is not Act.NONE:
                 acts.append(act)
         targets = self._primary.targets
@@ -243,13 +247,17 @@ class Supervisor:
         return found
 
     def _choose_policy(self, now_ns: int) -> None:
-        """The warm twin takes over from a silent or broken policy, and hands back only in ARMED."""
-        first = self._primary
+        """The warm twin takes over from a silent or broken policy. It hands back in ARMED, or when it fails itself."""
+        first, twin = self._primary, self._standby
         if not self._using_standby:
-            failing = first.age_ns(now_ns) > self._ns["targets_standby"] or first.invalid_run >= self._invalid_ticks
-            self._using_standby = failing and self._standby.usable(now_ns)
+            self._using_standby = self._failing(first, now_ns) and twin.usable(now_ns)
+        elif first.usable(now_ns) and self._failing(twin, now_ns):
+            self._using_standby = False
         elif self.mode is Mode.ARMED and first.usable(now_ns):
             self._using_standby = now_ns - first.usable_since_ns < STANDBY_BACK_NS
+
+    def _failing(self, watch: PolicyWatch, now_ns: int) -> bool:
+        return watch.age_ns(now_ns) > self._ns["targets_standby"] or watch.invalid_run >= self._invalid_ticks
 
     def _tilt_condition(self, now_ns: int) -> int:
         watch = self._standby if self._using_standby else self._primary

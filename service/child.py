@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -18,7 +19,9 @@ class Ending:
     """Set by SIGTERM or by the parent's death."""
 
     def __init__(self) -> None:
-        self._parent = os.getppid()
+        # The pid the child was started with: a parent that died while this process was still importing counts too.
+        starter = multiprocessing.parent_process()
+        self._parent = os.getppid() if starter is None else starter.pid
         self._asked = False
         signal.signal(signal.SIGTERM, self._on_signal)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from teleopd.robots.ipc.session import Session
+from teleopd.robots.ipc.session import Session, SessionBusy, claim_motors
 from teleopd.robots.link import RobotLink, RobotLinkError
 from teleopd.robots.model import Array, JointTargets, LowState, RobotModel
 from teleopd.robots.rates import Rate, request_real_time
@@ -19,7 +19,7 @@ from teleopd.safety.gate import Gate
 from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.ramp import ReadyRamp
 from teleopd.safety.supervisor import Emit, Supervisor, SupervisorConfig, SupervisorInputs, SupervisorOutput
-from teleopd.safety.words import OPERATOR_WRITERS, Act, Mode, OperatorCommand, SafetyStatus
+from teleopd.safety.words import OPERATOR_WRITERS, Act, Cause, Mode, OperatorCommand, SafetyStatus
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
 from teleopd.service.streams import Bus, CommandLog, ModeLog
 
@@ -130,8 +130,9 @@ def main(
     _, kp, kd = card_gains
     limits = SafetyLimits.of(model, kp=kp, kd=kd, overrides=overrides)
     try:
+        claim_motors(session)
         robot_link = open_link(link, session, model)
-    except RobotLinkError as error:
+    except (SessionBusy, RobotLinkError) as error:
         refuse(session, "robot-io", str(error))
     config = SupervisorConfig(
         token=session.token, started_ns=time.monotonic_ns(), damp_only=damp_only, dryrun=dryrun,
@@ -157,6 +158,7 @@ class _Loop:
         self._commands, self._modes = bus.ring("command_log"), bus.ring("mode_log")
         self._loop = bus.slot("loop_robot_io")
         self._last_mode: int = -1
+        self._last_causes = 0
         self._written_state: LowState | None = None
 
     def run(self, ending: Ending) -> None:
@@ -168,7 +170,7 @@ class _Loop:
             late_ns = rate.wait()
             now_ns = time.monotonic_ns()
             if orphan is None and ending.orphaned:
-                orphan = _Orphan(self._token, now_ns)
+                orphan = _Orphan(self._token, now_ns, stopped=bool(self._last_causes >> Cause.OPERATOR_STOP & 1))
             asked = ending.asked or (orphan is not None and orphan.done(now_ns))
             if asked and not ends_ns:
                 ends_ns = now_ns + round(DAMP_TAIL_S * 1e9) * (self._last_mode >= Mode.IDLE)
@@ -188,6 +190,7 @@ class _Loop:
             self._state.write(tick.state)
             self._written_state = tick.state
         self._status.write(tick.status)
+        self._last_causes = tick.status.causes
         if tick.used is not None:
             used = tick.used
             self._commands.push(CommandLog(used.seq, used.t_reference_ns, time.monotonic_ns(), tick.status.mode))
@@ -203,9 +206,10 @@ class _Loop:
 class _Orphan:
     """The parent died: in its stead, bring the robot back to stand; some seconds later the loop damps and ends."""
 
-    def __init__(self, token: int, now_ns: int) -> None:
+    def __init__(self, token: int, now_ns: int, *, stopped: bool = False) -> None:
+        """`stopped`: a soft stop is in force already; a second one would damp a robot that stands."""
         self._since_ns = now_ns
-        self.command = OperatorCommand(1 << 60, now_ns, token, int(Act.STOP), False)
+        self.command = OperatorCommand(1 << 60, now_ns, token, int(Act.NONE if stopped else Act.STOP), False)
 
     def done(self, now_ns: int) -> bool:
         return now_ns - self._since_ns > round(ORPHAN_STAND_S * 1e9)

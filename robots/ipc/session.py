@@ -27,6 +27,16 @@ class SessionBusy(RuntimeError):
         super().__init__(f"{robot} is already served by {who}; stop that one first (teleop ctl stop, or Ctrl-C there)")
 
 
+class MotorsClaimed(SessionBusy):
+    """The motor process of a service that was killed is still at work."""
+
+    def __init__(self, robot: str, pid: int) -> None:
+        RuntimeError.__init__(
+            self, f"process {pid} still writes to the motors of {robot}: its service was killed and it brings the "
+            "robot down; try again in ten seconds"
+        )  # fmt: skip
+
+
 class SessionMissing(RuntimeError):
     """No service runs for this robot."""
 
@@ -79,6 +89,27 @@ def session_of(robot: str) -> Session:
     return Session(robot, runtime_dir() / robot)
 
 
+def claim_motors(session: Session) -> int:
+    """Become the one process that writes to the robot's motors; the claim ends with the process (or its descriptor).
+
+    A motor process outlives a service that was killed, to bring the robot to stand; two of them would fight over it.
+
+    Raises:
+        MotorsClaimed: another process has the claim.
+        FileNotFoundError: the session has no folder.
+    """
+    claim = os.open(session.path("motors.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(claim, 20, 0).decode()
+        os.close(claim)
+        raise MotorsClaimed(session.robot, int(holder or 0)) from None
+    os.ftruncate(claim, 0)
+    os.pwrite(claim, str(os.getpid()).encode(), 0)
+    return claim
+
+
 class SessionOwner:
     """Holds the lock of a session for the life of the service; its folder goes when the service ends."""
 
@@ -87,11 +118,19 @@ class SessionOwner:
         Raises:
             SessionBusy: another live process holds it.
             PermissionError: the runtime folder belongs to, or can be written by, somebody else.
+            MotorsClaimed: the motor process of a killed service still works.
         """
         self.session = session_of(robot)
         folder = self.session.folder
         self._lock_path = folder.parent / f"{robot}.lock"
         self._lock = self._acquire()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.close(claim_motors(self.session))
+        except MotorsClaimed:
+            os.close(self._lock)
+            self._lock = -1
+            raise
         shutil.rmtree(folder, ignore_errors=True)  # left by a service that was killed
         folder.mkdir(mode=0o700)
         (folder / "pid").write_text(str(os.getpid()))

@@ -17,8 +17,8 @@ MAX_WEIGHT = 1e4
 
 
 FAST_HZ = 90.0
-"""From here on a frame gets `fast_iterations`. Measured at 120 Hz on boxing, two walks and a back flip: two steps give
-the position errors of three to 0.01 cm and the orientation errors to 0.1 deg; at 60 Hz fast motion needs three."""
+"""From here on a frame gets `fast_iterations`. Measured at 120 Hz on boxing, two walks and a back flip: one step gives
+the position errors of three to 0.01 cm; at 60 Hz fast motion needs three."""
 
 
 class TableError(ValueError):
@@ -99,7 +99,7 @@ class SolverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     iterations: int = 3
     """Steps a frame."""
-    fast_iterations: int = 2
+    fast_iterations: int = 1
     """Steps a frame of sources at `FAST_HZ` or more: consecutive frames lie closer together."""
     acquire_iterations: int = 5
     damping: float = 0.5

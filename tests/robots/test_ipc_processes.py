@@ -15,7 +15,14 @@ import pytest
 
 from teleopd.robots.ipc.codec import Codec
 from teleopd.robots.ipc.rings import Ring
-from teleopd.robots.ipc.session import SessionBusy, SessionMissing, SessionOwner, session_of
+from teleopd.robots.ipc.session import (
+    MotorsClaimed,
+    SessionBusy,
+    SessionMissing,
+    SessionOwner,
+    claim_motors,
+    session_of,
+)
 from teleopd.robots.ipc.slots import Slot
 from teleopd.robots.model import Array
 
@@ -36,7 +43,7 @@ import numpy as np
 from teleopd.robots.ipc.codec import Codec
 from teleopd.robots.ipc.slots import Slot
 from teleopd.robots.ipc.rings import Ring
-from teleopd.robots.ipc.session import SessionOwner
+from teleopd.robots.ipc.session import SessionOwner, session_of
 class Wide(NamedTuple):
     seq: int
     x: np.ndarray
@@ -178,6 +185,43 @@ def test_session_of_a_killed_service_is_taken_over_clean(runtime: Path):
     owner.close()
     owner.close()
     assert not runtime.exists(), "nothing stays behind, the lock included"
+
+
+ORPHANED_MOTORS = """
+from teleopd.robots.ipc.session import claim_motors
+claim_motors(session_of("toy"))
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_new_service_waits_for_the_motor_process_of_a_killed_one(runtime: Path):
+    service = child(HOLDER, TELEOPD_RUNTIME_DIR=str(runtime))
+    token = int(say(service))
+    motors = child(ORPHANED_MOTORS, TELEOPD_RUNTIME_DIR=str(runtime))
+    try:
+        assert say(motors) == "claimed"
+        service.kill()
+        service.wait()
+        for _ in range(2):
+            with pytest.raises(MotorsClaimed) as caught:
+                SessionOwner("toy")
+            assert str(caught.value) == (
+                f"process {motors.pid} still writes to the motors of toy: its service was killed and it brings the "
+                "robot down; try again in ten seconds"
+            )
+            assert session_of("toy").token == token, "the motor process keeps its memory and its operator"
+        with pytest.raises(MotorsClaimed):
+            claim_motors(session_of("toy"))
+    finally:
+        for process in (service, motors):
+            process.kill()
+            process.wait()
+    owner = SessionOwner("toy")
+    assert sorted(entry.name for entry in (runtime / "toy").iterdir()) == ["pid", "token"]
+    owner.close()
+    with pytest.raises(FileNotFoundError):
+        claim_motors(owner.session)
 
 
 def test_session_can_be_taken_again_after_close(runtime: Path):

@@ -79,6 +79,7 @@ class Rig:
         self.model = model or make_model()
         overrides = config.pop("overrides", None)
         self.limits = SafetyLimits.of(self.model, kp=KP, kd=KD, overrides=overrides)  # type: ignore[arg-type]
+        self.overrides = repr(overrides)
         self.now = 1_000 * MS
         self.supervisor = Supervisor(
             self.limits, self.model, SupervisorConfig(token=TOKEN, started_ns=self.now, **config)  # type: ignore[arg-type]
@@ -167,7 +168,7 @@ class Rig:
             return self
         if self.tick:
             return self._climb(mode)
-        key = (mode, self.supervisor._config, repr(self.target_changes), self.standby_on, self.limits.soft_upper.sum())
+        key = (mode, self.supervisor._config, repr(self.target_changes), self.standby_on, self.overrides)
         if key not in _CLIMBED:
             climbed = copy.copy(self._climb(mode))
             climbed.gate = None  # type: ignore[assignment]

@@ -58,6 +58,24 @@ def test_stands_where_the_robot_is_and_faces_until_armed_then_stays():
     assert (out.q == STAND).all() and not out.dq.any() and not out.root_lin_vel_w.any()
 
 
+@pytest.mark.parametrize("quat_w", [None, np.zeros(4), np.full(4, np.nan), np.array([0.5, 0.0, 0.0, 0.5])])
+def test_without_a_believable_attitude_it_stands_facing_ahead(quat_w):
+    track = Track()
+    track.state = None if quat_w is None else state(track.now, quat_w=quat_w)
+    out = track.step(Mode.READY, None)
+    assert out.root_quat_w.tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert out.root_pos_w.tolist() == [0.0, 0.0, 0.8]
+    assert (out.q == STAND).all()
+
+
+@pytest.mark.parametrize("start, end", [(0.4, 0.1), (3.0, -3.0), (-3.0, 3.0), (0.0, math.pi - 0.01)])
+def test_a_turn_takes_the_shorter_way_whatever_the_signs(start, end):
+    shorter = math.remainder(end - start, 2 * math.pi)
+    for sign in (1.0, -1.0):
+        turn = att.rotation_between(att.of_yaw(start), sign * att.of_yaw(end))
+        assert turn == pytest.approx([0.0, 0.0, shorter])
+
+
 @pytest.mark.parametrize("q, seconds", [(STAND, 1.0), (STAND + [0.75, 0, 0], 1.5), (STAND + [1.6, 0, 0], 2.0)])
 def test_engaging_blends_longer_the_farther_the_poses_are(q, seconds):
     track = Track()

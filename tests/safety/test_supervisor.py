@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -326,6 +328,47 @@ def test_the_vendor_remote_stops(rig, bits, mode):
     assert rig.mode is mode
 
 
+def test_holding_the_vendor_remotes_stop_for_a_second_damps(rig):
+    rig.to(Mode.ACTIVE)
+    remote = np.zeros(40, dtype=np.uint8)
+    remote[2] = 0x08
+    rig.state_changes = {"remote": remote}
+    rig.run(900)
+    assert rig.mode is Mode.RETURN
+    rig.run(100)
+    assert rig.mode is Mode.RETURN
+    rig.step()
+    assert rig.mode is Mode.DAMPED and rig.out.mode_cause == Cause.OPERATOR_DAMP
+    rig.run(3000)
+    assert rig.supervisor.cause_counts[Cause.OPERATOR_DAMP] == 1, "one long press, one act"
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.IDLE
+    rig.run(1100)
+    assert rig.mode is Mode.IDLE, "still the same press"
+
+
+def test_a_disengage_in_the_tick_in_which_the_source_goes_stale_is_not_lost(rig):
+    rig.to(Mode.ACTIVE)
+    rig.source_on = False
+    while True:
+        before = copy.deepcopy(rig.supervisor)
+        rig.step()
+        if rig.mode is Mode.HOLD:
+            break
+    rig.supervisor = before  # the same tick again, with the word in it
+    rig.now -= 2 * MS
+    rig.tick -= 1
+    rig.write(Act.DISENGAGE, writer=1, engage_held=False)
+    rig.step()
+    assert rig.mode is Mode.HOLD and rig.out.refused_commands == 0
+    rig.source_on = True
+    rig.run(300)
+    assert rig.mode is Mode.HOLD, "the stream is back and the deadman held, but the operator asked to disengage"
+    rig.run(200)
+    assert rig.mode is Mode.RETURN and rig.out.mode_cause == Cause.DEADMAN_RELEASED
+
+
 def test_damped_is_latched_until_reset_after_two_seconds_and_resets_to_idle(rig):
     rig.to(Mode.DAMPED)
     rig.run(1990)
@@ -542,6 +585,49 @@ def test_standby_takes_over_brings_back_to_stand_and_hands_back(rig):
     assert rig.mode is Mode.DAMPED, "without a policy process nothing can balance"
 
 
+@pytest.mark.parametrize("failure", ["silent", "broken"])
+def test_a_standby_that_fails_hands_back_to_a_policy_that_is_well_again(rig, failure):
+    rig.standby_on = True
+    rig.to(Mode.ACTIVE)
+    rig.policy_on = False
+    rig.run(100)
+    assert rig.mode is Mode.RETURN and rig.out.using_standby
+    rig.policy_on = True
+    rig.run(40)
+    assert rig.out.using_standby, "not in the middle of its work"
+    if failure == "silent":
+        rig.standby_on = False
+        rig.run(200)
+    else:
+        for _ in range(10):
+            rig.standby_on = False
+            rig.standby = rig.standby._replace(t_ns=rig.now, q=np.full(3, np.nan))
+            rig.run(20)
+    assert rig.mode is Mode.RETURN and not rig.out.using_standby
+    rig.policy_on = False
+    rig.run(110)
+    assert rig.mode is Mode.DAMPED and rig.out.mode_cause == Cause.TARGETS_LOST, "now no policy is left"
+
+
+def test_a_tightened_loss_of_targets_still_lets_the_standby_come_first(rigs):
+    rig = rigs(overrides={"targets_lost": 60.0})
+    rig.standby_on = True
+    rig.to(Mode.ACTIVE)
+    rig.policy_on = False
+    rig.run(200)
+    assert rig.mode is Mode.RETURN and rig.out.using_standby
+
+
+def test_a_motor_of_unknown_temperature_is_hot_and_hides_none_that_is_too_hot(rig):
+    rig.to(Mode.ACTIVE)
+    rig.state_changes = {"temperature_c": np.array([np.nan, 40.0, 40.0])}
+    rig.run(60)
+    assert rig.mode is Mode.RETURN and rig.out.mode_cause == Cause.MOTOR_HOT
+    rig.state_changes = {"temperature_c": np.array([np.nan, 40.0, 105.0])}
+    rig.run(60)
+    assert rig.mode is Mode.DAMPED and rig.out.mode_cause == Cause.MOTOR_FAULT
+
+
 def tilted(degrees: float) -> np.ndarray:
     half = np.radians(degrees) / 2
     return np.array([np.cos(half), 0.0, np.sin(half), 0.0])
@@ -638,6 +724,18 @@ def test_an_impossible_state_damps_at_once(rig, bad):
     rig.state_changes = bad
     rig.step()
     assert rig.mode is Mode.DAMPED and rig.out.mode_cause == Cause.STATE_INVALID and rig.damping()
+
+
+def test_checks_start_over_when_the_robot_falls_silent(rig):
+    rig.run(60)
+    assert rig.mode is Mode.CHECK
+    rig.robot_on = False
+    rig.run(50)
+    rig.robot_on = True
+    rig.run(98)
+    assert rig.mode is Mode.CHECK, "49 messages since"
+    rig.run(4)
+    assert rig.mode is Mode.IDLE
 
 
 def test_another_hardware_variant_is_refused_before_the_first_packet(rig):

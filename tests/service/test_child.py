@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +32,18 @@ def test_sigterm_asks_for_the_end(ending: Ending):
 def test_a_parent_that_is_gone_makes_an_orphan(ending: Ending, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "getppid", lambda: 1)
     assert (ending.asked, ending.orphaned, ending.now) == (False, True, True)
+
+
+def test_a_parent_that_died_while_the_child_was_starting_makes_an_orphan(monkeypatch: pytest.MonkeyPatch):
+    before = signal.getsignal(signal.SIGTERM)
+    starter = SimpleNamespace(pid=os.getppid() + 1)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: starter)
+    try:
+        assert Ending().orphaned is True
+        starter.pid = os.getppid()
+        assert Ending().orphaned is False
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_refusal_is_one_sentence_and_an_exit_status_of_its_own(tmp_path: Path):

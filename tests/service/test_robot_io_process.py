@@ -277,3 +277,15 @@ def test_an_orphaned_loop_stands_for_five_seconds_then_damps(looped: tuple[_Loop
     assert bus.slot("safety_status").read().causes >> Cause.OPERATOR_STOP & 1
     used = bus.ring("command_log").drain()
     assert len(used) >= 245, "the policy's targets went on to the motors"
+
+
+def test_an_orphan_that_was_stopped_already_is_not_stopped_a_second_time(looped: tuple[_Loop, Bus], rig: Rig):
+    loop, bus = looped
+    rig.to_armed()
+    bus.slot("operator_ctl").write(OperatorCommand(9, rig.now, TOKEN, int(Act.STOP), False))
+    orphaned_ns = rig.now
+    loop.run(Ends(orphaned_after=50))  # type: ignore[arg-type]
+    rows = bus.ring("mode_log").drain()
+    assert [Mode(mode) for mode in rows["mode"]] == [Mode.ARMED, Mode.DAMPED]
+    assert rows["cause"][1] == Cause.SHUTDOWN
+    assert (rows["t_ns"][1] - orphaned_ns) / 1e9 == pytest.approx(ORPHAN_STAND_S + 0.1, abs=0.02)
