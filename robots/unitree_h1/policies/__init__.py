@@ -1,0 +1,1 @@
+"""Policy cards of the Unitree H1."""
