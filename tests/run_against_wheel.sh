@@ -13,7 +13,9 @@ for artefact in "$work"/dist/*.whl "$work"/dist/*.tar.gz; do
   "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check "${artefact}[test]" 2>&1 | grep -vE '^WARNING' || true
   # The tests run from a copy, so that nothing is imported from the checkout.
   mkdir -p "$work/run" && cp -r "$root/tests" "$root/pyproject.toml" "$work/run/"
-  ( cd "$work/run" && TELEOPD_SHARED_DATA="${TELEOPD_SHARED_DATA:-$root/../shared/data}" \
+  # An installed package has no checkout beside it, so it is told where the public weights lie.
+  data="${TELEOPD_SHARED_DATA:-$root/../shared/data}"
+  ( cd "$work/run" && TELEOPD_SHARED_DATA="$data" TELEOPD_POLICY_PATH="$data/policies" \
       "$work/venv/bin/python" -m pytest -q -n 2 --dist loadgroup -m "not long and not checkout" tests )
   rm -rf "$work/venv" "$work/run"
 done
