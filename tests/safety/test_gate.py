@@ -244,6 +244,12 @@ def test_the_policy_is_entered_by_a_blend_of_position_and_gains():
     assert gate.step_counts[GATE_STEPS.index("blend")] == 200
 
 
+def test_the_blend_begins_at_the_first_instant_of_the_clock_too():
+    gate = Gate(LIMITS, MODEL)
+    _, kp, kd = values(gate.step(Emit.POLICY, Q0, KP, KD, state(1), 0))
+    assert not kp.any() and (kd == np.minimum(MODEL.kd_damp, LIMITS.kd_max)).all()
+
+
 def test_another_policy_enters_by_a_blend_too():
     gate, now = fresh()
     out = gate.step(Emit.POLICY, Q0 + 0.1, KP, KD, state(now), now, source=1)
@@ -285,8 +291,10 @@ def test_a_broken_bound_ends_in_damping_not_in_a_command(monkeypatch):
     """The final assertion, executed: the steps before it are made to fail."""
     gate, now = fresh()
     monkeypatch.setattr(gate, "_bound_torque", lambda q, *_: q.fill(np.nan))
-    q, kp, kd = values(gate.step(Emit.POLICY, Q0, KP, KD, state(now), now))
-    assert np.isfinite(q).all() and not kp.any() and (kd == MODEL.kd_damp).all()
+    moved = Q0 + 0.25
+    q, kp, kd = values(gate.step(Emit.POLICY, Q0, KP, KD, state(now, q=moved), now))
+    assert q == pytest.approx(moved), "where the joints are, not where they were wanted"
+    assert not kp.any() and (kd == MODEL.kd_damp).all()
     monkeypatch.setattr(gate, "_bound_torque", lambda q, kp, *_: kp.fill(1e9))
     assert not gate.step(Emit.POLICY, Q0, KP, KD, state(now), now).kp.any()
     assert gate.step_counts[GATE_STEPS.index("refused")] == 2
