@@ -110,9 +110,10 @@ class OperatorCommand(NamedTuple):
 OPERATOR_FIELDS: list[Field] = [
     ("seq", "<i8"), ("t_ns", "<i8"), ("token", "<i8"), ("act", "<i4"), ("engage_held", "?"),
 ]  # fmt: skip
-OPERATOR_WRITERS = ("ctl", "console", "serve", "device")
-"""Writers of operator slots, in this order: `teleop ctl`, the browser, `teleop serve` itself (Ctrl-C, keyboard,
-auto-engage), and gamepads."""
+OPERATOR_WRITERS = ("ctl", "console", "serve", "device", "ctl_engage")
+"""Writers of operator slots, in this order: the acts of `teleop ctl`, the browser, `teleop serve` itself (Ctrl-C,
+keyboard, auto-engage), gamepads, and the deadman of `teleop ctl engage`: of its own, so that a stop from another
+terminal always finds its slot free."""
 
 
 class SafetyStatus(NamedTuple):

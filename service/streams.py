@@ -22,7 +22,7 @@ from teleopd.robots.model import (
     low_state_fields,
     reference_fields,
 )
-from teleopd.safety.words import OPERATOR_FIELDS, OperatorCommand, SafetyStatus, safety_status_fields
+from teleopd.safety.words import OPERATOR_FIELDS, OPERATOR_WRITERS, OperatorCommand, SafetyStatus, safety_status_fields
 
 MAX_BODIES = 64
 LOOPS = ("source", "control", "standby", "robot_io", "virtual_robot")
@@ -194,7 +194,7 @@ def streams(n: int) -> dict[str, Stream]:
     table["targets_standby"] = table["targets"]
     for loop in LOOPS:
         table[f"loop_{loop}"] = Stream(Codec(LoopStatus, LOOP_FIELDS))
-    for writer in ("ctl", "console", "serve", "device"):
+    for writer in OPERATOR_WRITERS:
         table[f"operator_{writer}"] = Stream(Codec(OperatorCommand, OPERATOR_FIELDS))
     return table
 

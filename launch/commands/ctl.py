@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -60,16 +62,16 @@ class Ctl:
         bus = Bus(session, model.n)
         if self.verb == "status":
             return self._status(bus)
-        with _only_ctl(session):
-            writer = OperatorWriter(bus.slot("operator_ctl"), session.token)
-            if self.verb == "engage":
-                return self._engage(bus, writer)
-            return self._act(bus, writer)
+        if self.verb == "engage":
+            with _locked(session.path("operator_ctl_engage.lock"), wait=False):
+                return self._engage(bus, OperatorWriter(bus.slot("operator_ctl_engage"), session.token))
+        return self._act(bus, session)
 
-    def _act(self, bus: Bus, writer: OperatorWriter) -> int:
+    def _act(self, bus: Bus, session: Session) -> int:
         before = _read(bus)
-        written_ns = time.monotonic_ns()
-        writer.act(ACTS[self.verb], written_ns)
+        with _locked(session.path("operator_ctl.lock"), wait=True):
+            written_ns = time.monotonic_ns()
+            OperatorWriter(bus.slot("operator_ctl"), session.token).act(ACTS[self.verb], written_ns)
 
         def refused(status: SafetyStatus) -> bool:
             return status.refused_commands > before.refused_commands
@@ -156,19 +158,15 @@ def _wait(bus: Bus, done: Callable[[SafetyStatus], bool], timeout_s: float) -> S
     return status
 
 
-class _only_ctl:
-    """One `teleop ctl` writes at a time: the slot has a single writer."""
-
-    def __init__(self, session: Session) -> None:
-        self._path = session.path("operator_ctl.lock")
-
-    def __enter__(self) -> None:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._fd)
-            raise CommandError("another `teleop ctl` is operating this robot (is an engage running?)") from None
-
-    def __exit__(self, *_exc: object) -> None:
-        os.close(self._fd)
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """A slot has a single writer at a time. An act is written in microseconds, so acts wait for each other; an engage
+    lasts, so a second one is refused."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    except BlockingIOError:
+        raise CommandError("another `teleop ctl engage` holds the deadman of this robot") from None
+    finally:
+        os.close(fd)

@@ -37,9 +37,10 @@ class RobotIo:
         self.words: list[OperatorCommand] = []
 
     def sleep(self, _seconds: float) -> None:
-        word = self.bus.slot("operator_ctl").read()
-        if word is not None and (not self.words or word != self.words[-1]):
-            self.words.append(word)
+        for slot in ("operator_ctl", "operator_ctl_engage"):
+            word = self.bus.slot(slot).read()
+            if word is not None and word not in self.words:
+                self.words.append(word)
         if self.answers:
             self.bus.slot("safety_status").write(self.answers.pop(0))
 
@@ -114,20 +115,24 @@ def test_engage_holds_the_deadman_and_lets_go_at_the_end(
     monkeypatch.setattr(ctl.time, "monotonic", lambda: next(clock, 99.0))
     assert Ctl("engage", seconds=1.0).run() == 0
     assert capsys.readouterr().out == "engage: ARMED\nengage: ACTIVE\n"
-    last = robot_io.bus.slot("operator_ctl").read()
+    last = robot_io.bus.slot("operator_ctl_engage").read()
     assert robot_io.words[0].engage_held is True
     assert (last.engage_held, last.act) == (False, Act.NONE)
 
 
-def test_one_ctl_operates_at_a_time(robot_io: RobotIo):
-    robot_io.bus.slot("safety_status").write(status(Mode.IDLE))
+def test_one_terminal_holds_the_deadman_and_any_terminal_stops(
+    robot_io: RobotIo, capsys: pytest.CaptureFixture[str]
+):
+    robot_io.bus.slot("safety_status").write(status(Mode.ACTIVE))
     session = ctl.session_of("unitree_g1")
-    with ctl._only_ctl(session):
-        with pytest.raises(CommandError, match=r"^another `teleop ctl` is operating this robot"):
-            Ctl("ready").run()
+    with ctl._locked(session.path("operator_ctl_engage.lock"), wait=False):
+        with pytest.raises(CommandError, match=r"^another `teleop ctl engage` holds the deadman of this robot$"):
+            Ctl("engage", seconds=1.0).run()
         assert Ctl("status").run() == 0, "looking is free"
-    robot_io.answers = [status(Mode.READY)]
-    assert Ctl("ready").run() == 0
+        robot_io.answers = [status(Mode.DAMPED)]
+        assert Ctl("damp").run() == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "damp: DAMPED"
+    assert [(word.act, word.engage_held) for word in robot_io.words] == [(Act.DAMP, False)]
 
 
 def test_every_act_has_a_mode_to_expect():
