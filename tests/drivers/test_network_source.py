@@ -160,6 +160,7 @@ def test_impossible_settings_are_one_sentence(options, sentence):
     assert str(error.value) == sentence
 
 
+@pytest.mark.checkout
 def test_the_example_sends_a_person(monkeypatch):
     """examples/send_pose.py, its socket and its sleeps replaced: every frame is accepted, up to the frame checks."""
     sent = []

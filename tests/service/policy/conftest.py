@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from teleopd.robots.model import JointLimits, LowState, Reference, RobotModel
+from teleopd.robots.unitree_g1.model import MODEL
 
-ROOT = Path(__file__).resolve().parents[3]
 _LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
 _ARM = ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
 G1_JOINTS = tuple(
@@ -89,7 +89,7 @@ def _model(name: str, joints: tuple[str, ...], mjcf: Path) -> RobotModel:
 @pytest.fixture(scope="session")
 def g1() -> RobotModel:
     """The G1 as the policy sees it: its joint order; the shipped cards lie beside its MJCF."""
-    return _model("unitree_g1", G1_JOINTS, ROOT / "robots" / "unitree_g1" / "robot.xml")
+    return _model("unitree_g1", G1_JOINTS, MODEL.mjcf)
 
 
 @pytest.fixture(scope="session")
