@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from teleopd.safety.words import Act, Mode, SafetyStatus
+from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
 
 BALANCING = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 REPEAT_NS = 500_000_000
@@ -78,7 +78,8 @@ class OperatorScript:
             return Step()
         mode = Mode(status.mode)
         if self._ending:
-            return self._end_step(mode, now_ns)
+            stopped = bool(status.causes >> Cause.OPERATOR_STOP & 1)
+            return self._end_step(mode, stopped, now_ns)
         gantry = Gantry.RELEASE if self._virtual and mode in BALANCING else Gantry.LEAVE
         if not self._auto or not proven:
             return Step(gantry=gantry)
@@ -90,7 +91,8 @@ class OperatorScript:
         held = mode in (Mode.ACTIVE, Mode.HOLD) or (mode == Mode.ARMED and _pressing(now_ns - status.mode_since_ns))
         return Step(act, held, gantry)
 
-    def _end_step(self, mode: Mode, now_ns: int) -> Step:
+    def _end_step(self, mode: Mode, stopped: bool, now_ns: int) -> Step:
+        """`stopped`: a soft stop is in force; a second one would damp a robot that stands."""
         if mode in (Mode.BOOT, Mode.CHECK, Mode.DRYRUN):
             self.ended = True
             return Step()
@@ -103,10 +105,10 @@ class OperatorScript:
         stood_ns = now_ns - self._standing_since_ns if self._standing_since_ns else 0
         if self._damp_now or mode in (Mode.IDLE, Mode.READY) or stood_ns > self._countdown_ns:
             return Step(self._once(Act.DAMP, now_ns), gantry=Gantry.HANG if self._virtual else Gantry.LEAVE)
-        if mode in (Mode.ACTIVE, Mode.HOLD):
-            return Step(self._once(Act.STOP, now_ns))
         hang = self._virtual and stood_ns > self._countdown_ns // 2
-        return Step(gantry=Gantry.HANG if hang else Gantry.LEAVE)
+        gantry = Gantry.HANG if hang else Gantry.LEAVE
+        # In ARMED too: nobody may engage a robot that is about to be damped.
+        return Step(Act.NONE if stopped else self._once(Act.STOP, now_ns), gantry=gantry)
 
     def _once(self, act: Act, now_ns: int) -> Act:
         last, at_ns = self._last_act

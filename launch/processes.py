@@ -44,6 +44,11 @@ TABLE: Mapping[str, ProcessSpec] = {
 }
 MAX_RESTARTS = 5
 """A process that died so often in one run stays down; the run says so."""
+SILENT_LOOKS = 5
+HUNG_NS = 500_000_000
+"""A process that said nothing for so long, at so many looks of its parent in a row, hangs."""
+START_NS = 30_000_000_000
+"""A process may take so long to say its first word."""
 
 
 def run_child(name: str, target: str, arguments: dict[str, Any]) -> None:
@@ -63,6 +68,9 @@ class Child:
     arguments: dict[str, Any]
     process: BaseProcess
     restarts: int = 0
+    started_ns: int = 0
+    silent: int = 0
+    """Looks in a row at which it had said nothing for too long."""
     reported: bool = False
 
 
@@ -76,7 +84,7 @@ class Processes:
     def start(self, name: str, **arguments: Any) -> None:
         """Spawn the process of that row."""
         spec = TABLE[name]
-        self.children[name] = Child(spec, arguments, self._spawn(spec, arguments))
+        self.children[name] = Child(spec, arguments, self._spawn(spec, arguments), started_ns=time.monotonic_ns())
 
     def watch(self) -> None:
         """Restart or report what died since the last call."""
@@ -94,6 +102,23 @@ class Processes:
                 child.arguments["damp_only"] = True
             self.say(f"{died}; restarting it")
             child.process = self._spawn(child.spec, child.arguments)
+            child.started_ns = time.monotonic_ns()
+
+    def watch_silence(self, name: str, spoke_ns: int, now_ns: int) -> None:
+        """Kill a process that runs and says nothing, so that `watch` replaces it. Told at every look when it spoke:
+        only `SILENT_LOOKS` in a row count, so that a machine that stood still as a whole blames nobody."""
+        child = self.children.get(name)
+        if child is None:
+            return
+        silent = now_ns - max(spoke_ns, child.started_ns + START_NS) > HUNG_NS
+        if spoke_ns > child.started_ns:
+            silent = now_ns - spoke_ns > HUNG_NS
+        child.silent = child.silent + 1 if silent and child.process.is_alive() else 0
+        if child.silent >= SILENT_LOOKS:
+            child.silent = 0
+            self.say(f"{name} hangs; killing it")
+            child.process.kill()
+            child.process.join(1.0)
 
     def alive(self, name: str) -> bool:
         """Whether the process of that row runs."""

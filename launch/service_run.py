@@ -202,6 +202,8 @@ class ServiceRun:
                 while self._asked:
                     self.say(self._asked.pop(0))
                 self._check_refusals(owner, processes, status)
+                # While it hangs, the motors hold their last targets.
+                processes.watch_silence("robot-io", status.t_ns if status is not None else 0, now_ns)
                 processes.watch()
                 drained = self._collector.collect(self._bus)
                 self._watch_truth()
@@ -260,7 +262,8 @@ class ServiceRun:
         """A part that cannot be set up ends the run, but never one in which a robot is on its feet."""
         standing = status is not None and Mode(status.mode) in BALANCING
         for name, child in processes.children.items():
-            if child.process.exitcode == REFUSED_EXIT and not child.reported:
+            replaces = child.restarts > 0 and child.spec.when_it_dies == "restart_damped"  # is tried again by `watch`
+            if child.process.exitcode == REFUSED_EXIT and not child.reported and not replaces:
                 child.reported = True
                 sentence = refusal(owner.session, name) or f"{name} refused its set-up"
                 if name == "console" or standing:

@@ -28,6 +28,8 @@ BLEND_S = 0.4
 """On entering the policy's targets, positions and gains leave the last emitted ones within this time."""
 _KP_FLOOR = 1e-6
 """In the torque interval only: keeps it defined for a joint without position gain."""
+_SLOW = 1e-3
+"""[rad/s]; below it no damping gain reaches a torque bound."""
 _TORQUE_MARGIN = 1.0 - 1e-9
 """Keeps rounding on the inside of the bound."""
 
@@ -201,14 +203,18 @@ class Gate:
         return self._hand_out()
 
     def _damp(self, emit: Emit, *, measured: bool) -> JointCommand:
-        """kp 0, the robot's damping gains; q is where the joint is, so that a misread gain would not move it."""
+        """kp 0, the robot's damping gains, less where they would brake harder than the torque bound; q is where the
+        joint is, so that a misread gain would not move it."""
         n, out = self._n, self._buffers[self._turn]
+        kd = self._last[2 * n :]
+        kd[:] = self._model.kd_damp
         if measured:
             self._anchor()
+            speed = np.maximum(np.abs(self._state[n:], out=self._a), _SLOW, out=self._a)
+            np.minimum(kd, np.divide(self._tau, speed, out=self._a), out=kd)
         self._anchored = False
         self._emit = emit if emit < Emit.READY_RAMP else Emit.DAMP
         self._last[n : 2 * n] = 0.0
-        self._last[2 * n :] = self._model.kd_damp
         out[:] = self._last
         return self._hand_out()
 

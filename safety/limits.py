@@ -50,7 +50,8 @@ class SafetyLimits:
 
         Raises:
             WrongHardware: there is no limit table for `mode_machine`.
-            LimitError: gains of the wrong shape, negative or not finite; or an override that loosens.
+            LimitError: gains of the wrong shape, negative or not finite; an override that loosens, or narrows a joint's
+                box beyond the stand pose.
         """
         variant = model.default_mode_machine if mode_machine is None else mode_machine
         hard = model.limits_for(variant)
@@ -60,6 +61,7 @@ class SafetyLimits:
         kp_max = np.maximum(model.kp_ready, _gains("kp", kp, model))
         kd_max = np.maximum(np.maximum(model.kd_ready, model.kd_damp), _gains("kd", kd, model))
         _check_table(model, hard)
+        _check_box(model, middle - half, middle + half, share)
         whole = share == 1.0
         return cls(
             robot=model.name,
@@ -98,6 +100,16 @@ def _check_table(model: RobotModel, hard: JointLimits) -> None:
             raise LimitError(f"{model.name}: torque limit of {joint} is {hard.tau_max[i]:g} N m")
         if not hard.q_lower[i] <= model.q_stand[i] <= hard.q_upper[i]:
             raise LimitError(f"{model.name}: the stand pose of {joint} is outside its range")
+
+
+def _check_box(model: RobotModel, lower: Array, upper: Array, share: float) -> None:
+    """Every way back leads to the stand pose, so the box that commands are kept in has to hold it."""
+    for i in np.flatnonzero((model.q_stand < lower) | (model.q_stand > upper)):
+        if share < 1.0:
+            raise LimitError(
+                f"joint_range {share:g} leaves {model.joint_names[i]} [{lower[i]:.3f}, {upper[i]:.3f}] rad, without "
+                f"the stand pose at {model.q_stand[i]:.3f}; give a larger share"
+            )
 
 
 def _frozen(values: Array) -> Array:

@@ -11,6 +11,8 @@ from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.stalls import FUTURE_NS, NEVER_NS, Stalls
 
 _RATE_WINDOW_NS = 1_000_000_000
+BAD_COUNTS, GOOD_CLEARS = 2, 1
+"""Weights of a bad and a good tick in `invalid_ticks`: good ticks in between do not excuse as many bad ones."""
 
 
 class PolicyWatch:
@@ -20,8 +22,11 @@ class PolicyWatch:
         self._n = len(limits.q_lower)
         self._stalls = stalls
         self._late_ns = limits.thresholds.ns("targets_late")
+        self._worst_score = BAD_COUNTS * limits.thresholds.value("targets_invalid")
         self.targets: JointTargets | None = None
         self.invalid_run = 0
+        """Bad ticks in a row."""
+        self._invalid_score = 0.0
         self.usable_since_ns = 0
         """Start of the current unbroken run of good targets, 0 when there is none."""
 
@@ -36,15 +41,22 @@ class PolicyWatch:
         self.targets = targets
         if self._good(targets):
             self.invalid_run = 0
+            self._invalid_score = max(self._invalid_score - GOOD_CLEARS, 0.0)
             self.usable_since_ns = self.usable_since_ns or targets.t_ns
         else:
             self.invalid_run += 1
+            self._invalid_score = min(self._invalid_score + BAD_COUNTS, self._worst_score)
             self.usable_since_ns = 0
         return True
 
     def age_ns(self, now_ns: int) -> int:
         """Age of the newest targets."""
         return NEVER_NS if self.targets is None else self._stalls.age_ns(self.targets.t_ns, now_ns)
+
+    @property
+    def invalid_ticks(self) -> float:
+        """Bad ticks, less half a tick for every good one since: a policy that fails every other tick is found too."""
+        return self._invalid_score / BAD_COUNTS
 
     def usable(self, now_ns: int) -> bool:
         """Fresh, finite, and warmed up."""

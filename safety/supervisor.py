@@ -242,7 +242,7 @@ class Supervisor:
             found |= 1 << Cause.TARGETS_LATE
             if age > self._ns["targets_lost"]:
                 found |= 1 << Cause.TARGETS_LOST
-        if watch.invalid_run >= self._invalid_ticks:
+        if watch.invalid_ticks >= self._invalid_ticks:
             found |= 1 << Cause.TARGETS_INVALID
         return found
 
@@ -257,7 +257,7 @@ class Supervisor:
             self._using_standby = now_ns - first.usable_since_ns < STANDBY_BACK_NS
 
     def _failing(self, watch: PolicyWatch, now_ns: int) -> bool:
-        return watch.age_ns(now_ns) > self._ns["targets_standby"] or watch.invalid_run >= self._invalid_ticks
+        return watch.age_ns(now_ns) > self._ns["targets_standby"] or watch.invalid_ticks >= self._invalid_ticks
 
     def _tilt_condition(self, now_ns: int) -> int:
         watch = self._standby if self._using_standby else self._primary

@@ -69,7 +69,7 @@ def test_three_hundred_frames_beyond_the_vendor_kits_limit_all_arrive():
     assert 16_351 < size < 20_000
     assert emulator.sent == source.counters.received == 300
     assert (source.counters.rejected.get("json"), source.counters.lost, source.resets) == (None, 0, 0)
-    assert 250 < len(poses) <= 300 and all(pose.deadman for pose in poses)
+    assert 0 < len(poses) <= 300 and all(pose.deadman for pose in poses), "a slow consumer gets the newest only"
     assert source.device == "PA9E10MGH0000000"
     for pose in poses:
         np.testing.assert_allclose(pose.pos_w[0], emulator.clip.pos_w[pose.seq, 0], atol=1e-12)

@@ -16,7 +16,7 @@ from teleopd.launch.operator_script import (
     OperatorScript,
     Step,
 )
-from teleopd.safety.words import Act, Mode, SafetyStatus
+from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -24,9 +24,12 @@ START = 100 * S
 BALANCING = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 
 
-def status(mode: Mode, now_ns: int, *, since_ns: int | None = None, ready_to_arm: bool = False) -> SafetyStatus:
+def status(
+    mode: Mode, now_ns: int, *, since_ns: int | None = None, ready_to_arm: bool = False, stopped: bool = False
+) -> SafetyStatus:
+    causes = 1 << Cause.OPERATOR_STOP if stopped else 0
     return SafetyStatus(
-        now_ns, 1, int(mode), now_ns if since_ns is None else since_ns, -1, 0, 0, np.zeros(32, np.uint32),
+        now_ns, 1, int(mode), now_ns if since_ns is None else since_ns, -1, 0, causes, np.zeros(32, np.uint32),
         np.zeros(8, np.uint32), np.zeros(3, np.uint32), False, ready_to_arm, -1, 0, np.zeros(3), 0,
     )  # fmt: skip
 
@@ -108,19 +111,22 @@ def test_only_a_virtual_gantry_is_worked_and_only_under_a_balancing_policy(auto:
 
 def walk_down(s: OperatorScript, start: Mode, *, answers: bool = True) -> list[tuple[int, Act, Gantry]]:
     """Ask for the end in a mode and play the robot until the script is done: [(ms, act, gantry)] where not nothing."""
-    mode, since, seen = start, START, []
+    mode, since, stopped, seen = start, START, False, []
     s.ask_end()
     for ms in range(0, 60_000, 50):
         now = START + ms * MS
-        step = s.step(status(mode, now, since_ns=since), now)
+        step = s.step(status(mode, now, since_ns=since, stopped=stopped), now)
         if s.ended:
             return seen
         if step.act is not Act.NONE or step.gantry is not Gantry.LEAVE:
             seen.append((ms, step.act, step.gantry))
         if not answers:
             continue
-        if step.act is Act.STOP and mode in (Mode.ACTIVE, Mode.HOLD):
-            mode, since = Mode.RETURN, now
+        if step.act is Act.STOP:
+            assert not stopped, "a second stop damps"
+            stopped = True
+            if mode in (Mode.ACTIVE, Mode.HOLD):
+                mode, since = Mode.RETURN, now
         elif step.act is Act.DAMP:
             mode, since = Mode.DAMPED, now
         elif mode is Mode.RETURN and now - since >= 1200 * MS:
@@ -144,6 +150,19 @@ def test_a_real_robot_stands_for_the_countdown_and_no_gantry_is_worked():
     seen = walk_down(script(auto=False, virtual=False, countdown_s=10.0), Mode.ACTIVE)
     assert [(ms, act) for ms, act, _ in seen] == [(0, Act.STOP), (1250 + 10_050, Act.DAMP)]
     assert {gantry for _, _, gantry in seen} == {Gantry.LEAVE}
+
+
+@pytest.mark.parametrize("mode", [Mode.ARMED, Mode.RETURN])
+def test_nobody_engages_a_robot_that_is_about_to_be_damped(mode: Mode):
+    acts = [act for _, act, _ in walk_down(script(), mode) if act is not Act.NONE]
+    assert acts == [Act.STOP, Act.DAMP], "a soft stop in force keeps ARMED from being engaged"
+
+
+@pytest.mark.parametrize("mode", BALANCING)
+def test_a_stop_already_in_force_is_not_doubled(mode: Mode):
+    s = script()
+    s.ask_end()
+    assert s.step(status(mode, START, stopped=True), START) == Step()
 
 
 @pytest.mark.parametrize("mode", [Mode.IDLE, Mode.READY])

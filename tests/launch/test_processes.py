@@ -120,6 +120,36 @@ def test_the_motor_process_comes_back_in_damp_only_mode(parent: Parent):
     assert parent.lines() == ["up []", "up [('damp_only', True)]"]
 
 
+def test_a_motor_process_that_hangs_is_killed_and_comes_back_in_damp_only_mode(parent: Parent):
+    first = parent.start("motor")
+    parent.until(lambda: len(parent.lines()) == 1)
+    os.kill(first, signal.SIGSTOP)
+    looks, spoke = processes.SILENT_LOOKS, time.monotonic_ns()
+    late = spoke + processes.HUNG_NS
+    for now in [*[late + 1] * (looks - 1), late, *[late + 1] * (looks - 1)]:  # a word in between: it is only slow
+        parent.processes.watch_silence("motor", spoke, now)
+        parent.processes.watch()
+    assert parent.pid("motor") == first and parent.said == []
+    parent.processes.watch_silence("motor", spoke, late + 1)
+    parent.until(lambda: len(parent.lines()) == 2, watching=True)
+    assert parent.lines()[1] == "up [('damp_only', True)]"
+    assert parent.said == ["motor hangs; killing it", "motor ended by SIGKILL; restarting it"]
+    for _ in range(looks + 1):
+        parent.processes.watch_silence("nobody", 0, late)
+
+
+def test_a_process_that_still_starts_does_not_hang(parent: Parent):
+    """The last word in the slot is of the one before."""
+    parent.start("motor")
+    started = parent.processes.children["motor"].started_ns
+    for _ in range(processes.SILENT_LOOKS + 1):
+        parent.processes.watch_silence("motor", started - 10**9, started + processes.START_NS)
+    assert parent.said == []
+    for _ in range(processes.SILENT_LOOKS):
+        parent.processes.watch_silence("motor", started - 10**9, started + processes.START_NS + processes.HUNG_NS + 1)
+    assert parent.said == ["motor hangs; killing it"]
+
+
 def test_what_is_only_reported_is_reported_once_and_stays_down(parent: Parent):
     parent.start("view", status=7)
     parent.until(lambda: parent.gone("view"))

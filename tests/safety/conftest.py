@@ -225,7 +225,11 @@ class Rig:
     def damping(self) -> bool:
         """What was sent last is damping."""
         assert self.command is not None
-        return not self.command.kp.any() and bool((self.command.kd == self.model.kd_damp).all())
+        gains, most = self.command.kd, self.model.kd_damp
+        lowered = np.zeros(N, dtype=bool)
+        if self.state is not None and self.state.dq.shape == (N,) and (np.abs(self.state.dq) < 1000.0).all():
+            lowered = (gains < most) & (gains * np.abs(self.state.dq) > 0.99 * self.limits.tau_max)  # torque bound
+        return not self.command.kp.any() and bool(((gains == most) | lowered).all())
 
 
 def tilted(degrees: float) -> np.ndarray:

@@ -72,13 +72,15 @@ def test_p1_any_input_gives_a_bounded_command(sequence, share):
         assert np.isfinite([out_q, out_kp, out_kd]).all()
         assert (out_q >= HARD.q_lower).all() and (out_q <= HARD.q_upper).all()
         assert (out_kp >= 0).all() and (out_kp <= kp_max).all() and (out_kd >= 0).all() and (out_kd <= kd_max).all()
-        # Emitting position or damping: damping has no position gain, and holds nothing to a rate or torque.
-        if emit < Emit.READY_RAMP or not np.isfinite(mq).all() or not np.isfinite(mdq).all():
+        possible = bool((np.abs(mq) < 100.0).all() and (np.abs(mdq) < 1000.0).all())  # False for NaN too
+        if not possible:
             assert not out_kp.any() and (out_kd == MODEL.kd_damp).all()
-            before = None
-            continue
-        if (np.abs(mq) >= 100.0).any() or (np.abs(mdq) >= 1000.0).any():
-            assert not out_kp.any()
+        elif emit < Emit.READY_RAMP:
+            assert not out_kp.any() and (out_kd <= MODEL.kd_damp).all()
+            gentle = MODEL.kd_damp * np.abs(mdq) < 0.999 * TAU
+            assert (out_kd[gentle] == MODEL.kd_damp[gentle]).all()
+            assert (np.abs(out_kd * mdq) <= TAU).all() and (np.abs(out_kd * mdq)[~gentle] >= 0.998 * TAU[~gentle]).all()
+        if not possible or emit < Emit.READY_RAMP:  # damping has no position to hold to a rate
             before = None
             continue
         tau = out_kp * (out_q - mq) - out_kd * mdq
@@ -217,6 +219,14 @@ def test_without_a_possible_state_the_answer_is_damping(bad):
     q, kp, kd = values(gate.step(Emit.POLICY, Q0, KP, KD, measured, now))
     assert not kp.any() and (kd == MODEL.kd_damp).all() and (q == Q0).all()
     assert gate.step_counts[GATE_STEPS.index("refused")] == 1
+
+
+def test_damping_brakes_no_harder_than_the_torque_bound():
+    gate, now = fresh()
+    speed = np.array([0.0, 2.0, -900.0])
+    _, kp, kd = values(gate.step(Emit.DAMP, Z, Z, Z, state(now, dq=speed), now))
+    assert not kp.any() and (kd[:2] == MODEL.kd_damp[:2]).all()
+    assert kd[2] * 900.0 == pytest.approx(TAU[2], rel=1e-6) and kd[2] * 900.0 <= TAU[2]
 
 
 def test_after_damping_the_policy_enters_from_the_measured_pose_with_no_gain():

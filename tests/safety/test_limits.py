@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -31,6 +32,14 @@ def test_a_share_of_the_range_is_about_its_middle():
     limits = SafetyLimits.of(MODEL, overrides={"joint_range": 0.9})
     assert limits.soft_lower == pytest.approx([-1.8, 0.03, -0.45])
     assert limits.soft_upper == pytest.approx([1.8, 2.37, 0.45])
+
+
+def test_a_share_that_leaves_the_stand_pose_out_is_refused():
+    bent = dataclasses.replace(MODEL, q_stand=np.array([-0.3, 0.6, -0.48]))
+    assert SafetyLimits.of(bent, overrides={"joint_range": 0.97}).soft_lower[2] == pytest.approx(-0.485)
+    text = "joint_range 0.9 leaves ankle [-0.450, 0.450] rad, without the stand pose at -0.480; give a larger share"
+    with pytest.raises(LimitError, match=f"^{re.escape(text)}$"):
+        SafetyLimits.of(bent, overrides={"joint_range": 0.9})
 
 
 def test_arrays_cannot_be_written():

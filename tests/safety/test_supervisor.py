@@ -564,6 +564,15 @@ def test_targets_invalid_three_times_damp(rig, bad, ticks, mode):
     assert rig.mode is mode and (Cause.TARGETS_INVALID in rig.causes()) == (mode is Mode.DAMPED)
 
 
+@pytest.mark.parametrize("bad_of_ten, found", [(3, False), (4, True), (5, True)])
+def test_a_policy_that_fails_again_and_again_is_found_though_never_thrice_in_a_row(rig, bad_of_ten, found):
+    rig.to(Mode.ACTIVE)
+    for tick in range(60):
+        rig.target_changes = {"healthy": False} if tick % 10 in (0, 2, 4, 6, 8)[:bad_of_ten] else {}
+        rig.run(20)
+    assert (rig.mode is Mode.DAMPED) == found
+
+
 def test_standby_takes_over_brings_back_to_stand_and_hands_back(rig):
     rig.standby_on = True
     rig.to(Mode.ACTIVE)

@@ -20,7 +20,7 @@ from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import Reference
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Mode, SafetyStatus
-from teleopd.service.streams import Bus
+from teleopd.service.streams import Bus, streams
 
 TELEOP = [sys.executable, "-m", "teleopd.launch.cli"]
 LONG_S = 60.0
@@ -77,10 +77,13 @@ class Service:
     @property
     def bus(self) -> Bus:
         if self._bus is None:
-            until(lambda: self.session.path("operator_device").exists() or self.process.poll() is not None, "slots")
+            until(self._has_slots, "slots")
             self._alive()
             self._bus = Bus(self.session, MODEL.n)
         return self._bus
+
+    def _has_slots(self) -> bool:
+        return all(self.session.path(name).exists() for name in streams(MODEL.n)) or self.process.poll() is not None
 
     def log(self) -> str:
         self._log.seek(0)
