@@ -106,8 +106,9 @@ class ServiceRun:
         owner = SessionOwner(self.config.robot)
         processes = Processes(self.say)
         self._script = OperatorScript(
-            auto_engage=self.config.auto_engage, virtual=self.config.link == "sim", countdown_s=self._countdown_s
-        )
+            auto_engage=self.config.auto_engage, auto_arm=self.config.auto_arm, virtual=self.config.link == "sim",
+            countdown_s=self._countdown_s,
+        )  # fmt: skip
         # In force until the last child is gone: a Ctrl-C too many must not leave children or shared memory behind.
         previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
@@ -209,6 +210,7 @@ class ServiceRun:
                 self._watch_truth()
                 self._keep_trace(drained["tick_log"])
                 self._operate(status, now_ns)
+                self._stand_up_again(status, last_mode)
                 last_mode = self._announce(status, last_mode)
                 if live:
                     live.update(render_status(read_snapshot(
@@ -236,6 +238,14 @@ class ServiceRun:
             elif step.gantry is Gantry.HANG and not self._hung:
                 self._sim.hang()
                 self._hung = True
+
+    def _stand_up_again(self, status: SafetyStatus | None, last: Mode | None) -> None:
+        """After a reset, a virtual robot that was damped lies on the floor: its gantry takes it up, as people would."""
+        if self._sim is None or self._script.ending or status is None or (last, status.mode) != (Mode.DAMPED, Mode.IDLE):
+            return
+        self._sim.reset()
+        self._lowered = False
+        self.say("the gantry set the virtual robot up again; ready and arm it as at the start")
 
     def _watch_truth(self) -> None:
         truth: VirtualTruth | None = self._sim.truth() if self._sim else None

@@ -75,6 +75,8 @@ def story(start_service: StartService) -> Story:
     service.wait_mode(Mode.DAMPED)
     time.sleep(2.1)  # DAMPED is left no sooner than 2 s later
     told.ask("reset")
+    until(lambda: "the gantry set the virtual robot up again" in service.log(), "the virtual robot stands up again")
+    until(lambda: service.status().blocked_by < 0, "the robot is upright: ready could follow")
     service.process.terminate()
     told.exit_status = service.end()
     told.report = service.report()
