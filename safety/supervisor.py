@@ -12,21 +12,18 @@ import numpy.typing as npt
 
 from teleopd.robots.model import JointTargets, LowState, RobotModel
 from teleopd.safety import failsafe
-from teleopd.safety.failsafe import DRIVEN_MODES, FOLLOWING_MODES, POLICY_MODES
+from teleopd.safety.conditions import Conditions
+from teleopd.safety.failsafe import FOLLOWING_MODES, POLICY_MODES
 from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.obstacles import Obstacles
 from teleopd.safety.operator_inbox import RAISING, OperatorInbox
-from teleopd.safety.policy_watch import PolicyWatch, SourceWatch
 from teleopd.safety.ramp import ramp_seconds
 from teleopd.safety.remote import RemoteStops
-from teleopd.safety.robot_watch import RobotWatch
 from teleopd.safety.stalls import Stalls
 from teleopd.safety.words import Act, Action, Cause, Mode, OperatorCommand
 
 PERIOD_NS = 2_000_000
 """Of the 500 Hz loop; what a gap between two steps exceeds by is a stall."""
-STANDBY_BACK_NS = 1_000_000_000
-"""The first policy process must be good for so long before it takes over from its standby again, in ARMED only."""
 
 
 class Emit(enum.IntEnum):
@@ -107,21 +104,13 @@ class Supervisor:
         t = limits.thresholds
         self._model, self._config, self._t = model, config, t
         self._stalls = Stalls(t)
-        self._robot = RobotWatch(limits, self._stalls)
-        self._primary = PolicyWatch(limits, self._stalls)
-        self._standby = PolicyWatch(limits, self._stalls)
-        self._source = SourceWatch(limits, self._stalls)
+        self._conditions = conditions = Conditions(limits, self._stalls)
+        self._robot, self._source = conditions.robot, conditions.source
         self._inbox = OperatorInbox(config.token, config.started_ns, t, self._stalls)
         self._remote = RemoteStops(t.ns("stop_long_press"))
         self._ns = {row: t.ns(row) for row in _TIMES}
-        # However far the loss is tightened, the standby comes before it.
-        self._ns["targets_standby"] = min(self._ns["targets_standby"], self._ns["targets_lost"])
-        self._invalid_ticks = t.value("targets_invalid")
-        self._speed_samples = t.value("joint_speed_samples")
-        self._tilt_error, self._tilt_fast = t.radians("tilt_error"), t.radians("tilt_fast_error")
-        self._tilt_rate, self._tilt_absolute = t.value("tilt_fast_rate"), t.radians("tilt_absolute")
         self._check_messages = t.value("check_messages")
-        self._obstacles = Obstacles(limits, model, self._robot, self._primary, self._source)
+        self._obstacles = Obstacles(limits, model, self._robot, conditions.primary, self._source)
         self.mode = Mode.DAMPED if config.damp_only else Mode.BOOT
         self._since_ns = config.started_ns
         self._mode_cause = int(Cause.RESTARTED) if config.damp_only else -1
@@ -132,8 +121,6 @@ class Supervisor:
         self._held = self._held_before = True  # a deadman held since before the start is no press
         self._engaged, self._pressed_before = False, True  # only with latched_engage
         self._engaged_source = 0
-        self._using_standby = False
-        self._tilted_since_ns = 0
         self._ramp_ns = 0
         self._refused = 0
 
@@ -144,7 +131,7 @@ class Supervisor:
         stalled = self._stalls.note(max(inputs.late_ns, gap_ns - PERIOD_NS), now_ns)
         acts = self._take_in(inputs, now_ns)
         before, known = self.mode, self._active
-        found = self._conditions(inputs, stalled, gap_ns, now_ns) | self._stop_acts(acts)
+        found = self._found(inputs, stalled, gap_ns, now_ns) | self._stop_acts(acts)
         self._latched |= found & failsafe.LATCH_MASK
         self._active = found | self._latched
         self._climb_down(now_ns)
@@ -160,30 +147,24 @@ class Supervisor:
         fresh = causes & ~known
         if fresh:
             self._count(fresh)
-        watch = self._standby if self._using_standby else self._primary
         ramp_over = self.mode is Mode.READY and now_ns - self._since_ns >= self._ramp_ns
-        blocked = self._blocked_by(ramp_over, now_ns)
+        blocked, used = self._blocked_by(ramp_over, now_ns), self._conditions
         return SupervisorOutput(
             self.mode, self._since_ns, self._mode_cause, failsafe.action_of_mask(causes), causes, fresh,
-            _EMIT[self.mode], self._config.dryrun, watch.targets, self._using_standby, self._held,
+            _EMIT[self.mode], self._config.dryrun, used.policy.targets, used.using_standby, self._held,
             ramp_over and blocked < 0, blocked, self._refused + self._inbox.refused,
         )  # fmt: skip
 
     # What is the case
 
     def _take_in(self, inputs: SupervisorInputs, now_ns: int) -> list[Act]:
-        self._robot.update(inputs.state, now_ns)
-        if self._primary.update(inputs.targets, now_ns):
-            assert inputs.targets is not None
-            self._source.note(inputs.targets)
-        self._standby.update(inputs.standby, now_ns)
-        self._source.judge(self._primary.targets, now_ns)
+        self._conditions.take_in(inputs.state, inputs.targets, inputs.standby, now_ns)
         acts = self._inbox.read(inputs.commands, now_ns)
         if self._robot.state is not None:
             act = self._remote.read(self._robot.state.remote, self._robot.state.t_ns)
             if act is not Act.NONE:
                 acts.append(act)
-        targets = self._primary.targets
+        targets = self._conditions.primary.targets
         pressed = self._inbox.held or (targets is not None and targets.deadman)
         self._held = pressed if not self._config.latched_engage else self._latch_engage(pressed)
         return acts
@@ -197,102 +178,20 @@ class Supervisor:
             self._engaged = False
         return self._engaged
 
-    def _conditions(self, inputs: SupervisorInputs, stalled: bool, gap_ns: int, now_ns: int) -> int:
+    def _found(self, inputs: SupervisorInputs, stalled: bool, gap_ns: int, now_ns: int) -> int:
         """Bit set of the causes that hold now, of those judged in this mode."""
-        mode, robot, found = self.mode, self._robot, 0
+        mode, found = self.mode, self._conditions.of_robot(self.mode, gap_ns, now_ns)
         if stalled:
             found |= 1 << Cause.OWN_LATENESS
         if inputs.shutdown:
             found |= 1 << Cause.SHUTDOWN
-        if robot.state is not None:
-            state_age = robot.age_ns(now_ns)
-            if state_age > self._ns["state_late"]:
-                found |= 1 << Cause.STATE_LATE
-                if state_age > self._ns["state_lost"]:
-                    found |= 1 << Cause.STATE_LOST
-            if not robot.valid:
-                found |= 1 << Cause.STATE_INVALID
-            if not robot.right_hardware:
-                found |= 1 << Cause.WRONG_HARDWARE
-            if robot.fault:
-                found |= 1 << Cause.MOTOR_FAULT
-            if robot.warm:
-                found |= 1 << Cause.MOTOR_WARM
-                if robot.hot:
-                    found |= 1 << Cause.MOTOR_HOT
-        if mode in DRIVEN_MODES:
-            if gap_ns > self._ns["command_gap"]:
-                found |= 1 << Cause.COMMAND_GAP
-            if robot.fast_samples >= self._speed_samples:
-                found |= 1 << Cause.JOINT_SPEED
-            if robot.tilt_rad > self._tilt_absolute:
-                found |= 1 << Cause.TILT_ABSOLUTE
         if mode in POLICY_MODES:
-            found |= self._policy_conditions(now_ns) | self._tilt_condition(now_ns)
+            found |= self._conditions.of_policy(mode, now_ns)
         if mode in FOLLOWING_MODES:
-            found |= self._source_conditions(now_ns)
+            found |= self._conditions.of_source(mode, now_ns - self._since_ns, self._engaged_source, now_ns)
+            if not self._held:
+                found |= 1 << (Cause.CONSOLE_LOST if self._inbox.heartbeat_lost else Cause.DEADMAN_RELEASED)
         return found & failsafe.JUDGED_MASK[mode]
-
-    def _policy_conditions(self, now_ns: int) -> int:
-        self._choose_policy(now_ns)
-        watch = self._standby if self._using_standby else self._primary
-        found = 1 << Cause.STANDBY_TOOK_OVER if self._using_standby else 0
-        age = watch.age_ns(now_ns)
-        if age > self._ns["targets_late"]:
-            found |= 1 << Cause.TARGETS_LATE
-            if age > self._ns["targets_lost"]:
-                found |= 1 << Cause.TARGETS_LOST
-        if watch.invalid_ticks >= self._invalid_ticks:
-            found |= 1 << Cause.TARGETS_INVALID
-        return found
-
-    def _choose_policy(self, now_ns: int) -> None:
-        """The warm twin takes over from a silent or broken policy. It hands back in ARMED, or when it fails itself."""
-        first, twin = self._primary, self._standby
-        if not self._using_standby:
-            self._using_standby = self._failing(first, now_ns) and twin.usable(now_ns)
-        elif first.usable(now_ns) and self._failing(twin, now_ns):
-            self._using_standby = False
-        elif self.mode is Mode.ARMED and first.usable(now_ns):
-            self._using_standby = now_ns - first.usable_since_ns < STANDBY_BACK_NS
-
-    def _failing(self, watch: PolicyWatch, now_ns: int) -> bool:
-        return watch.age_ns(now_ns) > self._ns["targets_standby"] or watch.invalid_ticks >= self._invalid_ticks
-
-    def _tilt_condition(self, now_ns: int) -> int:
-        watch = self._standby if self._using_standby else self._primary
-        if watch.targets is None or watch.invalid_run or self._robot.state is None:
-            return 0
-        roll, pitch = watch.targets.tilt_rp.tolist()
-        error, rate = self._robot.tilt_error(roll, pitch)
-        if error <= self._tilt_error:
-            self._tilted_since_ns = 0
-        elif not self._tilted_since_ns:
-            self._tilted_since_ns = now_ns
-        long = self._tilted_since_ns > 0 and self._tilted_for(now_ns) >= self._ns["tilt_error_time"]
-        fast = error > self._tilt_fast and rate > self._tilt_rate
-        return 1 << Cause.TILT_ERROR if long or fast else 0
-
-    def _tilted_for(self, now_ns: int) -> int:
-        return self._stalls.age_ns(self._tilted_since_ns, now_ns)
-
-    def _source_conditions(self, now_ns: int) -> int:
-        source, found = self._source, 0
-        held_for = now_ns - self._since_ns if self.mode is Mode.HOLD else 0
-        resuming = self.mode is Mode.HOLD and not source.fresh_for(self._ns["source_resume"], now_ns)
-        if source.stale or resuming:
-            found |= 1 << Cause.SOURCE_STALE
-        if source.lost or held_for > self._ns["hold_longest"]:
-            found |= 1 << Cause.SOURCE_LOST
-        if source.frozen:
-            found |= 1 << Cause.SOURCE_FROZEN
-        if source.invalid:
-            found |= 1 << Cause.SOURCE_INVALID
-        if source.source_id != self._engaged_source:
-            found |= 1 << Cause.SOURCE_SWAPPED
-        if not self._held:
-            found |= 1 << (Cause.CONSOLE_LOST if self._inbox.heartbeat_lost else Cause.DEADMAN_RELEASED)
-        return found
 
     def _stop_acts(self, acts: list[Act]) -> int:
         """Stops as causes. The first soft stop returns to stand; where nothing can stand, and the second time, damp."""
@@ -347,7 +246,7 @@ class Supervisor:
         if act is Act.ARM and mode is Mode.READY:
             ramp_over = now_ns - self._since_ns >= self._ramp_ns
             if ramp_over and self._blocked_by(ramp_over, now_ns) < 0:
-                self._using_standby = False
+                self._conditions.using_standby = False
                 self._enter(Mode.ARMED, now_ns, -1)
                 return True
         if act is Act.READY and mode is Mode.IDLE and self._blocked_by(False, now_ns) < 0:
@@ -402,7 +301,8 @@ class Supervisor:
 
     def _enter(self, mode: Mode, now_ns: int, cause: int) -> None:
         self.mode, self._since_ns, self._mode_cause = mode, now_ns, cause
-        self._tilted_since_ns = 0 if mode is Mode.ARMED else self._tilted_since_ns
+        if mode is Mode.ARMED:
+            self._conditions.forget_tilt()
 
     def _count(self, fresh: int) -> None:
         for cause in Cause:
@@ -414,7 +314,7 @@ class Supervisor:
         if mode is Mode.ARMED:
             if self._latched >> Cause.OPERATOR_STOP & 1:
                 return int(Cause.OPERATOR_STOP)
-            return int(Cause.STANDBY_TOOK_OVER) if self._using_standby else obstacles.to_active(now_ns)
+            return int(Cause.STANDBY_TOOK_OVER) if self._conditions.using_standby else obstacles.to_active(now_ns)
         if mode is Mode.READY:
             return obstacles.to_armed(ramp_over, now_ns)
         if mode in (Mode.BOOT, Mode.CHECK):
@@ -430,8 +330,5 @@ class Supervisor:
         return obstacles.of_robot(now_ns) if waited else self._mode_cause
 
 
-_TIMES = (
-    "state_late", "state_lost", "command_gap", "targets_late", "targets_lost", "targets_standby", "tilt_error_time",
-    "source_resume", "hold_longest", "deadman_return", "return_time", "reset_wait",
-)  # fmt: skip
+_TIMES = ("state_lost", "deadman_return", "return_time", "reset_wait")
 _ACT_ORDER = {Act.DISENGAGE: 0, Act.ARM: 1, Act.READY: 2, Act.RESET: 3}

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ("gate", "limits", "thresholds", "failsafe", "supervisor", "obstacles", "operator_inbox", "stalls",
-         "robot_watch", "policy_watch", "ramp", "remote", "operator")  # fmt: skip
+FILES = ("gate", "limits", "thresholds", "failsafe", "supervisor", "conditions", "obstacles", "operator_inbox",
+         "stalls", "robot_watch", "policy_watch", "ramp", "remote", "operator")  # fmt: skip
 FOLDERS = ("robots", "safety")
 EQUIVALENT: dict[str, str] = {}
 """'file: original -> mutated' of mutants that no test can kill, and why."""

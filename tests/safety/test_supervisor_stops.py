@@ -1,0 +1,153 @@
+"""Stops and resets."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from teleopd.safety.words import Act, Cause, Mode
+
+MS = 1_000_000
+
+
+def test_soft_stop_returns_the_second_damps(rig):
+    rig.to(Mode.ACTIVE)
+    rig.write(Act.STOP)
+    rig.step()
+    assert rig.mode is Mode.RETURN and rig.out.mode_cause == Cause.OPERATOR_STOP and not rig.damping()
+    rig.run(1300)
+    assert rig.mode is Mode.ARMED and rig.out.blocked_by == Cause.OPERATOR_STOP
+    rig.press(False)
+    rig.step()
+    rig.press()
+    rig.step()
+    assert rig.mode is Mode.ARMED, "a stop is cleared by reset, not by the deadman"
+    rig.write(Act.STOP)
+    rig.step()
+    assert rig.mode is Mode.DAMPED and rig.damping()
+
+
+def test_reset_after_a_soft_stop_lets_engage_again_and_moves_nothing(rig):
+    rig.to(Mode.RETURN)
+    rig.run(1300)
+    rig.press(False)
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.ARMED and rig.out.blocked_by == -1
+    rig.press()
+    rig.step()
+    assert rig.mode is Mode.ACTIVE
+
+
+def test_two_stops_in_one_tick_damp(rig):
+    rig.to(Mode.ACTIVE)
+    rig.write(Act.STOP, writer=0)
+    rig.write(Act.STOP, writer=1)
+    rig.step()
+    assert rig.mode is Mode.DAMPED
+
+
+def test_reset_and_ready_in_one_tick_climb_one_step(rig):
+    rig.to(Mode.DAMPED)
+    rig.run(2100)
+    rig.write(Act.RESET, writer=0)
+    rig.write(Act.READY, writer=1)
+    rig.step()
+    assert rig.mode is Mode.IDLE and rig.out.refused_commands == 1 and rig.out.mode_cause == -1
+
+
+def test_the_first_command_after_damp_is_damping(rig):
+    rig.to(Mode.ACTIVE)
+    rig.write(Act.DAMP)
+    rig.step()
+    assert rig.mode is Mode.DAMPED and rig.damping() and rig.out.mode_cause == Cause.OPERATOR_DAMP
+
+
+@pytest.mark.parametrize(
+    "bits, mode",
+    [((0x08, 0), Mode.RETURN), ((0x20, 0x02), Mode.DAMPED), ((0x20, 0), Mode.ACTIVE), ((0, 2), Mode.ACTIVE)],
+)
+def test_the_vendor_remote_stops(rig, bits, mode):
+    rig.to(Mode.ACTIVE)
+    remote = np.zeros(40, dtype=np.uint8)
+    remote[2:4] = bits
+    rig.state_changes = {"remote": remote}
+    rig.run(20)
+    assert rig.mode is mode
+
+
+def test_holding_the_vendor_remotes_stop_for_a_second_damps(rig):
+    rig.to(Mode.ACTIVE)
+    remote = np.zeros(40, dtype=np.uint8)
+    remote[2] = 0x08
+    rig.state_changes = {"remote": remote}
+    rig.run(900)
+    assert rig.mode is Mode.RETURN
+    rig.run(100)
+    assert rig.mode is Mode.RETURN
+    rig.step()
+    assert rig.mode is Mode.DAMPED and rig.out.mode_cause == Cause.OPERATOR_DAMP
+    rig.run(3000)
+    assert rig.supervisor.cause_counts[Cause.OPERATOR_DAMP] == 1, "one long press, one act"
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.IDLE
+    rig.run(1100)
+    assert rig.mode is Mode.IDLE, "still the same press"
+
+
+def test_a_disengage_in_the_tick_in_which_the_source_goes_stale_is_not_lost(rig):
+    rig.to(Mode.ACTIVE)
+    rig.source_on = False
+    while True:
+        before = copy.deepcopy(rig.supervisor)
+        rig.step()
+        if rig.mode is Mode.HOLD:
+            break
+    rig.supervisor = before  # the same tick again, with the word in it
+    rig.now -= 2 * MS
+    rig.tick -= 1
+    rig.write(Act.DISENGAGE, writer=1, engage_held=False)
+    rig.step()
+    assert rig.mode is Mode.HOLD and rig.out.refused_commands == 0
+    rig.source_on = True
+    rig.run(300)
+    assert rig.mode is Mode.HOLD, "the stream is back and the deadman held, but the operator asked to disengage"
+    rig.run(200)
+    assert rig.mode is Mode.RETURN and rig.out.mode_cause == Cause.DEADMAN_RELEASED
+
+
+def test_damped_is_latched_until_reset_after_two_seconds_and_resets_to_idle(rig):
+    rig.to(Mode.DAMPED)
+    rig.run(1990)
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.DAMPED and rig.out.refused_commands == 1
+    for act in (Act.READY, Act.ARM):
+        rig.write(act)
+        rig.step()
+    rig.run(100)
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.IDLE and rig.damping() and rig.causes() == set()
+
+
+def test_reset_is_refused_while_the_robot_is_silent(rig):
+    rig.to(Mode.DAMPED)
+    rig.robot_on = False
+    rig.run(2100)
+    assert rig.out.blocked_by == Cause.STATE_LOST
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.DAMPED
+
+
+def test_reset_together_with_damp_is_refused(rig):
+    rig.to(Mode.DAMPED)
+    rig.run(2100)
+    rig.write(Act.RESET, writer=0)
+    rig.write(Act.DAMP, writer=1)
+    rig.step()
+    assert rig.mode is Mode.DAMPED and rig.out.refused_commands == 1
