@@ -19,7 +19,7 @@ $(READY): pyproject.toml launch/setup.sh
 
 setup: $(READY) ## only the set-up that every other command does by itself
 
-demo: $(READY) ## the whole job with nothing attached: an emulated operator over UDP moves a virtual robot
+demo: $(READY) ## the whole job with nothing attached: an emulated PICO operator over gRPC moves a virtual robot
 	$(BIN)/teleop demo --robot $(ROBOT)
 
 test: $(READY) ## all tests, under 6 minutes

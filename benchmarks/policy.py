@@ -77,7 +77,7 @@ def measure(policy: PolicyRuntime, model: RobotModel, runs: int, seconds: float)
 
     def build(i: int) -> None:
         builder.build(*ticks[i % TICKS_KEPT])
-        builder.push(policy._action)
+        builder.push(policy._actions.fed_back)
 
     def infer(i: int) -> None:
         network.run(observation)

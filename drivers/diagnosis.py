@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from teleopd.drivers.human_pose import MVN_SEGMENTS, HumanPose
+from teleopd.drivers.health import mirrored
+from teleopd.drivers.human_pose import HumanPose
 from teleopd.drivers.network_facts import Holder, Interface, Route, routed
 from teleopd.drivers.udp import Address
 
@@ -34,7 +35,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is in the poses that came."""
+    """What all the poses that came have in common."""
 
     poses: int = 0
     zero: bool = False
@@ -127,14 +128,12 @@ def content_of(poses: list[HumanPose]) -> Content:
         return Content()
     pos, quat = np.array([p.pos_w for p in poses]), np.array([p.quat_w for p in poses])
     same = len(poses) >= FROZEN_POSES and bool((pos == pos[0]).all() and (quat == quat[0]).all())
-    pairs = [(MVN_SEGMENTS.index(f"Left{part}"), MVN_SEGMENTS.index(f"Right{part}")) for part in ("Hand", "Foot")]
-    known = pos.shape[1] == len(MVN_SEGMENTS)
     return Content(
         poses=len(poses),
         zero=bool((pos == pos[:, :1]).all()),
         identity=bool((np.abs(quat[..., 0]) == 1.0).all()),
         frozen=same,
-        mirrored=known and all(bool((pos[:, left] == pos[:, right]).all()) for left, right in pairs),
+        mirrored=all(mirrored(p.skeleton, p.pos_w, p.valid) for p in poses),
     )
 
 

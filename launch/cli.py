@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import typing
 from importlib.metadata import version
 from typing import Annotated, TypeAlias
 
 import tyro
 
-from teleopd.launch.commands import ctl, decode, demo, doctor, emulate, failsafe, policy, preview, serve
+from teleopd.launch.choices import check_words
+from teleopd.launch.commands import ctl, decode, demo, doctor, emulate, eval, failsafe, policy, preview, serve
 from teleopd.launch.errors import sentence_of
 
 Command: TypeAlias = (
@@ -20,8 +22,12 @@ Command: TypeAlias = (
     | Annotated[decode.Decode, tyro.conf.subcommand("decode", prefix_name=False)]
     | Annotated[ctl.Ctl, tyro.conf.subcommand("ctl", prefix_name=False)]
     | Annotated[policy.Policy, tyro.conf.subcommand("policy", prefix_name=False)]
+    | Annotated[eval.Eval, tyro.conf.subcommand("eval", prefix_name=False)]
     | Annotated[failsafe.Failsafe, tyro.conf.subcommand("failsafe", prefix_name=False)]
 )
+COMMANDS: dict[str, type] = {
+    mark.name: kind for kind, mark in (typing.get_args(part) for part in typing.get_args(Command))
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"teleop {version('teleopd')}")
         return
     try:
+        check_words(arguments, COMMANDS)
         command = tyro.cli(Command, prog="teleop", args=arguments, description=__doc__)
         if isinstance(command, serve.Serve | preview.Preview):
             status = command.run(flags_given(arguments))

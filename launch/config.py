@@ -16,9 +16,21 @@ from typing import Any
 
 import msgspec
 
+from teleopd.service.force_limit import check_force_limit
+from teleopd.service.policy.lookahead import WAYS
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used: says where, what, and what would be right."""
+
+
+class ComplianceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How hard the arms may push."""
+
+    force_limit: float = 0.0
+    """Force limit [N], 5 to 15; 0: the policy's own default."""
+    admittance: bool = False
+    """Soften the arm references of a policy that has no force limit itself."""
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,13 +50,17 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Show the retargeted robot only: no policy, no robot."""
     policy: str = ""
     """Name or ONNX file; empty: the robot's default if there is one."""
+    lookahead: str = ""
+    """How a policy that looks ahead is served: 'hold', 'extrapolate' or 'delay'; empty: as its card says."""
+    compliance: ComplianceConfig = ComplianceConfig()
+    """How hard the arms may push."""
     host: str = ""
     """Address the source listens on."""
     port: int = 0
     """Port the source listens on; 0: the device's own."""
     character: int = -1
     """Xsens character (person) that is followed, 0 to 255; -1: the first one heard."""
-    device: dict[str, str | int | float | bool] = {}
+    device: dict[str, str | int | float | bool | dict[str, str]] = {}
     """Options of the device, by name; `teleop serve --help` and the device's page list them."""
     motion: str = ""
     """File or name for file sources."""
@@ -60,6 +76,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """End after so long [s]; 0: until Ctrl-C."""
     auto_engage: bool = False
     """Ready, arm and engage without an operator; only where the robot proves it is virtual."""
+    auto_arm: bool = False
+    """Ready and arm without an operator, and leave engaging to the device's deadman; as auto_engage, virtual only."""
     latched_engage: bool = False
     """Engage with one act instead of a held deadman."""
     standby: bool = True
@@ -98,7 +116,10 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
     """
     merged: dict[str, Any] = dict(_from_file(file)) if file else {}
     merged.update(_from_environment(os.environ if environ is None else environ))
-    merged.update({key: value for key, value in flags.items() if value is not None})
+    given = {key: value for key, value in flags.items() if value is not None}
+    if isinstance(merged.get("compliance"), dict) and "compliance" in given:
+        given["compliance"] = {**merged["compliance"], **given["compliance"]}
+    merged.update(given)
     try:
         config = msgspec.convert(merged, RunConfig, strict=True)
     except msgspec.ValidationError as error:
@@ -119,12 +140,21 @@ def _check_ranges(config: RunConfig) -> None:
         raise ConfigError(f"seed is {config.seed}; give 0 or more")
     if config.mode != "whole":
         raise ConfigError(f"mode '{config.mode}' is not one of: whole")
+    if config.lookahead not in ("", *WAYS):
+        raise ConfigError(f"lookahead '{config.lookahead}' is not one of: {', '.join(WAYS)}")
+    if config.compliance.force_limit:
+        try:
+            check_force_limit(config.compliance.force_limit)
+        except ValueError as error:
+            raise ConfigError(f"compliance.force_limit: {error}") from None
     if config.solver not in ("fast", "mink"):
         raise ConfigError(f"solver '{config.solver}' is not one of: fast, mink")
     if not 500 <= config.physics_hz <= 10_000 or config.physics_hz % 500:
         raise ConfigError(f"physics_hz is {config.physics_hz:g}; give a multiple of 500, up to 10000")
     if config.auto_engage and config.link != "sim":
         raise ConfigError(f"auto_engage is refused on link '{config.link}': only a virtual robot may engage by itself")
+    if config.auto_arm and config.link != "sim":
+        raise ConfigError(f"auto_arm is refused on link '{config.link}': only a virtual robot may arm by itself")
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -146,7 +176,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(RunConfig):
         text = environ.get(f"TELEOPD_{field.name.upper()}")
-        if text is None or field.name == "safety":
+        if text is None or field.name in ("safety", "compliance"):
             continue
         kind = field.type
         try:

@@ -43,14 +43,15 @@ class Step:
 class OperatorScript:
     """Engages by itself when told to, and walks the ladder down when the run ends."""
 
-    def __init__(self, *, auto_engage: bool, virtual: bool, countdown_s: float) -> None:
+    def __init__(self, *, auto_engage: bool, virtual: bool, countdown_s: float, auto_arm: bool = False) -> None:
         """
         Args:
             auto_engage: ready, arm and engage without a person; the caller has proved that the robot is virtual.
+            auto_arm: ready and arm only: engaging is left to the device's deadman, or to another operator.
             virtual: there is a gantry this script may work.
             countdown_s: how long the robot keeps standing after the end was asked for, before it is damped [s].
         """
-        self._auto = auto_engage
+        self._auto, self._engages = auto_engage or auto_arm, auto_engage
         self._virtual = virtual
         self._countdown_ns = round(countdown_s * 1e9)
         self._last_act = (Act.NONE, 0)
@@ -88,7 +89,7 @@ class OperatorScript:
             act = self._once(Act.READY, now_ns)
         elif mode == Mode.READY and status.ready_to_arm:
             act = self._once(Act.ARM, now_ns)
-        held = mode in (Mode.ACTIVE, Mode.HOLD) or (mode == Mode.ARMED and _pressing(now_ns - status.mode_since_ns))
+        held = self._engages and would_hold(mode, now_ns - status.mode_since_ns)
         return Step(act, held, gantry)
 
     def _end_step(self, mode: Mode, stopped: bool, now_ns: int) -> Step:
@@ -116,6 +117,11 @@ class OperatorScript:
             return Act.NONE
         self._last_act = (act, now_ns)
         return act
+
+
+def would_hold(mode: Mode, since_ns: int) -> bool:
+    """Whether somebody who wants to engage would hold the deadman, `since_ns` after the mode was entered [ns]."""
+    return mode in (Mode.ACTIVE, Mode.HOLD) or (mode == Mode.ARMED and _pressing(since_ns))
 
 
 def _pressing(armed_ns: int) -> bool:

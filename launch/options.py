@@ -70,6 +70,8 @@ def _converted(value: Any, kind: Any) -> Any:
         if value not in typing.get_args(kind):
             raise ValueError(value)
         return value
+    if typing.get_origin(kind) is Mapping:
+        return _names(value)
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -81,10 +83,23 @@ def _converted(value: Any, kind: Any) -> Any:
     raise ValueError(value)
 
 
+def _names(value: Any) -> dict[str, str]:
+    """A table of names, or `this:that,another:more` as a user types it."""
+    if not isinstance(value, str):
+        found = dict(value) if isinstance(value, Mapping) else {}
+    else:
+        found = dict(pair.split(":", 1) for pair in value.split(",") if pair) if ":" in value else {}
+    if not found or not all(isinstance(word, str) and word for pair in found.items() for word in pair):
+        raise ValueError(value)
+    return found
+
+
 def _words(kind: Any) -> str:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     if typing.get_origin(kind) is Literal:
         return f"one of: {', '.join(map(str, typing.get_args(kind)))}"
+    if typing.get_origin(kind) is Mapping:
+        return "names like b:stop,a:force_limit_up"
     plain = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
     return plain.get(kind, "nothing: it is set in code")

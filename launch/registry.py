@@ -21,6 +21,8 @@ SOURCES: Mapping[str, str] = {
     "network": "teleopd.drivers.network.source:NetworkSource",
     "vmc": "teleopd.drivers.vmc.source:VmcSource",
     "tap": "teleopd.drivers.tap.source:TapSource",
+    "gamepad": "teleopd.drivers.gamepad.source:GamepadSource",
+    "keyboard": "teleopd.drivers.gamepad.keyboard:KeyboardSource",
 }
 EMULATORS: Mapping[str, str] = {
     "xsens": "teleopd.drivers.xsens.emulator:XsensEmulator",
@@ -43,6 +45,11 @@ class UnknownName(ValueError):
 def names(kind: str) -> list[str]:
     """Registered names of a kind: 'robot', 'source', 'link' or 'emulator'."""
     return sorted(_table(kind))
+
+
+def listed(kind: str) -> str:
+    """The registered names of a kind as text, for help: 'a, b, c'."""
+    return ", ".join(names(kind))
 
 
 def load(kind: str, name: str) -> Any:

@@ -31,11 +31,13 @@ from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
 from teleopd.service.child import REFUSED_EXIT, refusal
+from teleopd.service.compliance import check_fits
 from teleopd.service.console.snapshot import read_snapshot
 from teleopd.service.console.status_line import render_status
 from teleopd.service.console.trace import TraceRecorder
 from teleopd.service.policy.card import gains_for
 from teleopd.service.policy.library import ResolvedPolicy, absent_sentence, resolve
+from teleopd.service.policy.lookahead import with_lookahead
 from teleopd.service.streams import Bus, LoopStatus
 from teleopd.service.telemetry.report import RunCollector, RunIdentity
 
@@ -77,6 +79,10 @@ class ServiceRun:
         self.policy: ResolvedPolicy | None = (
             None if config.kinematic else resolve(config.policy or None, self.model)
         )
+        if self.policy is not None:
+            card = with_lookahead(self.policy.card, config.lookahead)
+            check_fits(card, config.compliance.force_limit, config.compliance.admittance)
+            self.policy = self.policy._replace(card=card)
         self._limits_check()
         self._notes: list[str] = []
         self._asked: list[str] = []
@@ -147,19 +153,26 @@ class ServiceRun:
             described = registry.reference("robot", config.robot)
             processes.start("virtual-robot", session=session, robot=described, options=options)
         if self.policy is not None:
-            common = {"session": session, "robot": config.robot, "link": config.link}
+            common: dict[str, Any] = {"session": session, "robot": config.robot, "link": config.link}
             processes.start(
                 "robot-io", **common, card_gains=self._card_gains(), overrides=config.safety,
                 latched_engage=config.latched_engage,
             )  # fmt: skip
-            processes.start("control", **common, policy=self.policy)
+            common |= {
+                "policy": self.policy, "force_limit_n": config.compliance.force_limit,
+                "admittance": config.compliance.admittance,
+            }  # fmt: skip
+            processes.start("control", **common)
             if config.standby:
-                processes.start("standby", **common, policy=self.policy, standby=True)
+                processes.start("standby", **common, standby=True)
         tap = str(Path(config.tap).expanduser().absolute()) if config.tap else ""
         if tap:
             begin_tap(Path(tap))
         source = functools.partial(make_source, config.source, self._source_options, tap)
-        processes.start("source", session=session, robot=config.robot, make_source=source, solver=config.solver)
+        card = (self.policy.card.name, self.policy.card.role) if self.policy is not None else ("", "tracker")
+        processes.start(
+            "source", session=session, robot=config.robot, make_source=source, solver=config.solver, policy=card
+        )
         if config.view:
             processes.start("console", session=session, robot=config.robot, port=config.view_port, operator=True)
         identity = RunIdentity(
@@ -241,7 +254,8 @@ class ServiceRun:
 
     def _stand_up_again(self, status: SafetyStatus | None, last: Mode | None) -> None:
         """After a reset, a virtual robot that was damped lies on the floor: its gantry takes it up, as people would."""
-        if self._sim is None or self._script.ending or status is None or (last, status.mode) != (Mode.DAMPED, Mode.IDLE):
+        was_reset = status is not None and (last, status.mode) == (Mode.DAMPED, Mode.IDLE)
+        if self._sim is None or self._script.ending or not was_reset:
             return
         self._sim.reset()
         self._lowered = False

@@ -34,6 +34,8 @@ def source_options(config: RunConfig) -> dict[str, Any]:
         if not config.motion:
             raise ConfigError("source motion_file plays a motion; give one with --motion FILE or a built-in name")
         return {"motion": config.motion, "loop": config.loop}
+    if config.source in ("gamepad", "keyboard"):
+        return checked(config.device, registry.load("source", config.source), f"source {config.source}")
     options: dict[str, Any] = {"host": config.host} if config.host else {}
     if config.port:
         options["port"] = config.port

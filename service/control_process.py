@@ -9,13 +9,17 @@ from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
 from teleopd.robots.rates import Rate, request_priority
 from teleopd.safety.reference_guard import ReferenceGuard
+from teleopd.safety.stalls import FUTURE_NS
+from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import Mode, SafetyStatus
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
+from teleopd.service.compliance import Compliance
+from teleopd.service.policy import lookahead
 from teleopd.service.policy.errors import PolicyError
 from teleopd.service.policy.heading_hold import HeadingHold, allowed
 from teleopd.service.policy.library import ResolvedPolicy
 from teleopd.service.policy.runtime import PolicyRuntime
-from teleopd.service.streams import Bus, TickLog
+from teleopd.service.streams import COMPLIANCE_WRITERS, LOOKAHEAD, Bus, PolicyStatus, TickLog
 
 BALANCING = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 """Modes in which the policy's targets reach the motors."""
@@ -36,13 +40,19 @@ class ControlTick(NamedTuple):
 class ControlStage:
     """Guard and policy in one call; the same code in the process, in lock step and in evaluation."""
 
-    def __init__(self, model: RobotModel, guard: ReferenceGuard, runtime: PolicyRuntime) -> None:
+    def __init__(
+        self, model: RobotModel, guard: ReferenceGuard, runtime: PolicyRuntime, compliance: Compliance | None = None
+    ) -> None:
+        """`compliance`: how hard the arms may push; by default as the policy's card says."""
         self._guard = guard
         self._runtime = runtime
         self._seq = 0
         self._live_ticks = 0
         self._was_balancing = False
         self._heading = HeadingHold() if allowed(runtime.card) else None
+        self._lookahead = lookahead.Lookahead(model, runtime.card)
+        self.compliance = Compliance(runtime.card, model) if compliance is None else compliance
+        self._thresholds = Thresholds()
 
     def tick(self, reference: Reference | None, state: LowState, mode: Mode, now_ns: int) -> ControlTick:
         """One policy tick. Never raises: what goes wrong is in `targets.healthy`."""
@@ -50,11 +60,14 @@ class ControlStage:
         if balancing and not self._was_balancing:
             self._runtime.reset()
         self._was_balancing = balancing
-        shaped = self._guard.step(reference, mode, now_ns, state)
+        shaped = self._guard.step(self._lookahead.present(reference, now_ns), mode, now_ns, state)
+        follows = mode is Mode.ACTIVE and self._is_followed(shaped)
         if self._heading is not None:
             shaped = self._heading.step(shaped, state, mode)
+        shaped = self._comply(shaped, state, mode, now_ns)
         started = time.perf_counter_ns()
-        output = self._runtime.step(shaped, state)
+        window = self._lookahead.window(shaped, follows)
+        output = self._runtime.step(shaped, state) if window is None else self._runtime.step(shaped, state, window)
         policy_us = (time.perf_counter_ns() - started) / 1e3
         self._seq += 1
         self._live_ticks += 1
@@ -78,6 +91,28 @@ class ControlStage:
         )
         return ControlTick(targets, shaped, policy_us)
 
+    def _is_followed(self, shaped: Reference) -> bool:
+        """The guard follows the operator's stream: sound, and fresh by the newest frame, delayed or not."""
+        age_ns = self._guard.age_ns
+        return shaped.seq > 0 and -FUTURE_NS <= age_ns <= self._thresholds.stale_after_ns(shaped.nominal_hz)
+
+    def _comply(self, shaped: Reference, state: LowState, mode: Mode, now_ns: int) -> Reference:
+        """The force limit in force now, told to the policy or applied to the arms; outside ACTIVE the arms go back."""
+        newton = self.compliance.limit.step(now_ns)
+        if self.compliance.policy_knows:
+            self._runtime.set_force_limit(newton)
+        elif self.compliance.arms is not None:
+            return self.compliance.arms.step(shaped, state, newton, now_ns, acts=mode is Mode.ACTIVE)
+        return shaped
+
+    def status(self, now_ns: int) -> PolicyStatus:
+        """What the policy is served with."""
+        card = self._runtime.card
+        return PolicyStatus(
+            now_ns, LOOKAHEAD.index(card.lookahead), 1e3 * lookahead.horizon_s(card), 1e3 * lookahead.delay_s(card),
+            self.compliance.force_limit_n, self.compliance.arms is not None,
+        )  # fmt: skip
+
 
 def tick_log(tick: ControlTick, state: LowState, mode: Mode, published_ns: int) -> TickLog:
     """The tick as a record for reports and recordings."""
@@ -89,17 +124,23 @@ def tick_log(tick: ControlTick, state: LowState, mode: Mode, published_ns: int) 
     )  # fmt: skip
 
 
-def main(session: Session, robot: str, policy: ResolvedPolicy, link: str, standby: bool = False) -> None:
-    """Entry of the process, `control` or its `standby` twin."""
+def main(
+    session: Session, robot: str, policy: ResolvedPolicy, link: str, standby: bool = False, force_limit_n: float = 0.0,
+    admittance: bool = False,
+) -> None:  # fmt: skip
+    """Entry of the process, `control` or its `standby` twin; the last two as in `Compliance`."""
     from teleopd.robots.catalog import load_robot
 
     model = load_robot(robot)
     bus = Bus(session, model.n)
     try:
         runtime = PolicyRuntime(policy.card, policy.onnx_path, model, link=link)
-    except PolicyError as error:
+        compliance = Compliance(policy.card, model, force_limit_n, admittance)
+    except (PolicyError, ValueError) as error:
         refuse(session, "standby" if standby else "control", str(error))
-    stage = ControlStage(model, ReferenceGuard(model), runtime)
+    stage = ControlStage(model, ReferenceGuard(model), runtime, compliance)
+    wishes = [bus.slot(f"compliance_{writer}") for writer in COMPLIANCE_WRITERS]
+    policy_status = bus.slot("policy_status")
     references, states, statuses = bus.slot("reference"), bus.slot("state"), bus.slot("safety_status")
     targets = bus.slot("targets_standby" if standby else "targets")
     shaped, log = bus.slot("shaped_reference"), bus.ring("tick_log")
@@ -112,6 +153,7 @@ def main(session: Session, robot: str, policy: ResolvedPolicy, link: str, standb
         state, status = states.read(), statuses.read()
         if state is not None and status is not None:
             mode = Mode(status.mode)
+            compliance.hear([wish.read() for wish in wishes], session.token)
             tick = stage.tick(None if standby else references.read(), state, mode, now_ns)
             published_ns = time.monotonic_ns()
             targets.write(tick.targets._replace(t_ns=published_ns))
@@ -120,6 +162,8 @@ def main(session: Session, robot: str, policy: ResolvedPolicy, link: str, standb
                 log.push(tick_log(tick, state, mode, published_ns))
         if rate.ticks % 10 == 0:
             loop.write(loop_status(rate, cpu))
+            if not standby:
+                policy_status.write(stage.status(time.monotonic_ns()))
 
 
 def _service_gone(ending: Ending, status: SafetyStatus | None) -> bool:

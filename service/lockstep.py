@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from teleopd.drivers.human_pose import HumanPose
 from teleopd.robots.ipc.codec import Codec
-from teleopd.robots.model import JointTargets, Reference, RobotModel
+from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
 from teleopd.robots.virtual.in_process import InProcessLink
 from teleopd.robots.virtual.perturbation import NONE, Perturbation
 from teleopd.robots.virtual.robot import VirtualRobot
@@ -22,7 +22,8 @@ from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.supervisor import SupervisorConfig
 from teleopd.safety.words import OPERATOR_WRITERS, Act, Mode, OperatorCommand
-from teleopd.service.control_process import ControlStage, tick_log
+from teleopd.service.compliance import Compliance
+from teleopd.service.control_process import ControlStage, ControlTick, tick_log
 from teleopd.service.policy.card import gains_for
 from teleopd.service.policy.library import ResolvedPolicy
 from teleopd.service.policy.runtime import PolicyRuntime
@@ -66,14 +67,18 @@ class Lockstep:
         physics_hz: int = 1000,
         with_standby: bool = False,
         overrides: Mapping[str, float] | None = None,
+        force_limit_n: float = 0.0,
+        admittance: bool = False,
     ) -> None:
         """
         Args:
             perturbation: delays, noise, pushes and errors of the virtual robot, drawn with `seed`.
             with_standby: also run the warm twin.
             overrides: safety limits that tighten the built-in ones.
+            force_limit_n, admittance: how hard the arms may push, as `Compliance`.
         """
         self.model = model
+        self._compliance = (force_limit_n, admittance)
         self.robot = VirtualRobot(model, physics_hz=physics_hz, perturbation=perturbation, seed=seed, odometry=True)
         self.now_ns = START_NS
         link = InProcessLink(self.robot, lambda: self.now_ns)
@@ -87,6 +92,8 @@ class Lockstep:
         self.engage_held = False
         self.changes: list[ModeChange] = []
         self.fell_at_s: float | None = None
+        self.last_tick: ControlTick | None = None
+        """The newest policy tick."""
         self._codec = Codec(TickLog, tick_log_fields(model.n))
         self._rows: list[npt.NDArray[Any]] = []
         self._act, self._act_seq = Act.NONE, 0
@@ -97,12 +104,18 @@ class Lockstep:
 
     def _make_control(self, policy: ResolvedPolicy) -> ControlStage:
         runtime = PolicyRuntime(policy.card, policy.onnx_path, self.model, link="sim")
-        return ControlStage(self.model, ReferenceGuard(self.model), runtime)
+        compliance = Compliance(policy.card, self.model, *self._compliance)
+        return ControlStage(self.model, ReferenceGuard(self.model), runtime, compliance)
 
     @property
     def mode(self) -> Mode:
         """Where the ladder stands."""
         return self.robot_io.supervisor.mode
+
+    @property
+    def state(self) -> LowState | None:
+        """What the robot measured last: what the next policy tick sees."""
+        return self._io.state if self._io is not None else None
 
     @property
     def time_s(self) -> float:
@@ -119,7 +132,7 @@ class Lockstep:
         if state is not None:
             if self.control_alive:
                 tick = self.control.tick(reference, state, self.mode, self.now_ns)
-                self._targets = tick.targets
+                self._targets, self.last_tick = tick.targets, tick
                 self._log(tick_log(tick, state, self.mode, self.now_ns))
             if self._standby is not None:
                 self._standby_targets = self._standby.tick(None, state, self.mode, self.now_ns).targets

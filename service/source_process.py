@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 
+from teleopd.drivers.health import HealthMeter
 from teleopd.drivers.human_pose import HumanPose
-from teleopd.drivers.source import Source, SourceError, SourceState
+from teleopd.drivers.source import Source, SourceCounters, SourceError, SourceState
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import Reference
 from teleopd.service.child import CpuMeter, Ending, refuse
+from teleopd.service.device_buttons import DeviceButtons
 from teleopd.service.frame_checks import FrameChecks
 from teleopd.service.retarget.retargeter import Retargeter
+from teleopd.service.retarget.sparse import SparseBody
 from teleopd.service.retarget.tables import TableError
 from teleopd.service.streams import FAMILIES, MAX_BODIES, Bus, HumanView, LoopStatus, ReferenceLog, SourceStatus
+
+if TYPE_CHECKING:
+    from teleopd.drivers.velocity import VelocitySource
 
 STATUS_PERIOD_S = 0.1
 
@@ -29,6 +35,27 @@ class SourceTick(NamedTuple):
     retarget_us: float
 
 
+class Counts(Protocol):
+    """What a stage counts."""
+
+    used: int
+    rejected: int
+
+
+class Reporting(Protocol):
+    """What a source of any kind says of itself."""
+
+    counters: SourceCounters
+
+    @property
+    def nominal_hz(self) -> float:
+        """[Hz]"""
+
+    @property
+    def state(self) -> SourceState:
+        """Where it stands now."""
+
+
 class SourceStage:
     """Checks and retargeting in one call; the same code in the process, in lock step and in `teleop retarget`."""
 
@@ -36,12 +63,14 @@ class SourceStage:
         self._checks = checks
         self._retargeter = retargeter
         self._source_id = source_id
+        self._sparse = SparseBody()
         self._last: Reference | None = None
         self.used = 0
         self.rejected = 0
 
     def on_pose(self, pose: HumanPose, now_ns: int) -> SourceTick:
         """Turn one pose into a reference; a refused pose repeats the last one, marked invalid."""
+        pose = self._sparse.complete(pose)
         verdict = self._checks.check(pose, now_ns)
         if not verdict.accepted:
             self.rejected += 1
@@ -76,26 +105,35 @@ def human_view(pose: HumanPose) -> HumanView:
 
 
 def main(
-    session: Session, robot: str, make_source: Callable[[], Source], solver: Literal["fast", "mink"] = "fast"
-) -> None:
-    """Entry of the process. `make_source` is a picklable factory, so that only this process imports the driver."""
+    session: Session, robot: str, make_source: Callable[[], Source], solver: Literal["fast", "mink"] = "fast",
+    policy: tuple[str, str] = ("", "tracker"),
+) -> None:  # fmt: skip
+    """Entry of the process. `make_source` is a picklable factory, so that only this process imports the driver.
+
+    `policy`: name and role of the card, for sources of velocity commands.
+    """
     from teleopd.robots.catalog import load_robot
 
     model = load_robot(robot)
     ending, bus = Ending(), Bus(session, model.n)
     try:
         source = make_source()
+        if getattr(source, "delivers", "") == "velocity":
+            from teleopd.service.velocity_process import serve_velocity
+
+            return serve_velocity(cast("VelocitySource", source), model, policy, session, bus, ending)
         retargeter = Retargeter(model, source.skeleton, solver=solver)
         stage = SourceStage(FrameChecks(source.skeleton), retargeter, source_id=time.monotonic_ns())
-        asyncio.run(_run(source, stage, bus, ending))
+        asyncio.run(_run(source, stage, DeviceButtons(session, bus), bus, ending))
     except (SourceError, TableError) as error:
         refuse(session, "source", str(error))
 
 
-async def _run(source: Source, stage: SourceStage, bus: Bus, ending: Ending) -> None:
+async def _run(source: Source, stage: SourceStage, buttons: DeviceButtons, bus: Bus, ending: Ending) -> None:
     await source.open()
-    publisher = asyncio.create_task(_publish_status(source, stage, bus, ending))
-    frames = asyncio.create_task(_frames(source, stage, bus))
+    health = HealthMeter(source.nominal_hz)
+    publisher = asyncio.create_task(publish_status(source, stage, health, bus, ending))
+    frames = asyncio.create_task(_frames(source, stage, buttons, health, bus))
     try:
         await asyncio.wait({publisher, frames}, return_when=asyncio.FIRST_COMPLETED)
         if frames.done():
@@ -107,20 +145,24 @@ async def _run(source: Source, stage: SourceStage, bus: Bus, ending: Ending) -> 
         await source.close()
 
 
-async def _frames(source: Source, stage: SourceStage, bus: Bus) -> None:
+async def _frames(
+    source: Source, stage: SourceStage, buttons: DeviceButtons, health: HealthMeter, bus: Bus
+) -> None:
     references, humans, log = bus.slot("reference"), bus.slot("human"), bus.ring("reference_log")
     async for pose in source.poses():
+        buttons.step(pose.buttons, time.monotonic_ns())
         tick = stage.on_pose(pose, time.monotonic_ns())
-        if tick.reference is None:
-            continue
-        published_ns = time.monotonic_ns()
-        references.write(tick.reference._replace(t_published_ns=published_ns))
-        humans.write(human_view(pose))
-        if tick.reference.valid:
-            log.push(ReferenceLog(tick.reference.seq, tick.reference.t_ns, tick.retarget_us, published_ns))
+        if tick.reference is not None:
+            published_ns = time.monotonic_ns()
+            references.write(tick.reference._replace(t_published_ns=published_ns))
+            humans.write(human_view(pose))
+            if tick.reference.valid:
+                log.push(ReferenceLog(tick.reference.seq, tick.reference.t_ns, tick.retarget_us, published_ns))
+        health.pose(pose)
 
 
-async def _publish_status(source: Source, stage: SourceStage, bus: Bus, ending: Ending) -> None:
+async def publish_status(source: Reporting, stage: Counts, health: HealthMeter, bus: Bus, ending: Ending) -> None:
+    """Say a few times a second how the source fares, until the service ends."""
     status, loop, cpu = bus.slot("source_status"), bus.slot("loop_source"), CpuMeter()
     last_delivered, last_ns, rate_hz = 0, time.monotonic_ns(), 0.0
     while not ending.now:
@@ -130,12 +172,12 @@ async def _publish_status(source: Source, stage: SourceStage, bus: Bus, ending: 
             delivered = source.counters.delivered
             rate_hz = (delivered - last_delivered) * 1e9 / (now_ns - last_ns)
             last_delivered, last_ns = delivered, now_ns
-        status.write(_status(source, stage, rate_hz, now_ns))
+        status.write(_status(source, stage, health, rate_hz, now_ns))
         loop.write(LoopStatus(now_ns, source.nominal_hz, stage.used, 0, 0.0, 0.0, 0.0, 0.0, 0.0, cpu.percent()))
 
 
-def _status(source: Source, stage: SourceStage, rate_hz: float, now_ns: int) -> SourceStatus:
-    counters = source.counters
+def _status(source: Reporting, stage: Counts, health: HealthMeter, rate_hz: float, now_ns: int) -> SourceStatus:
+    counters, figures = source.counters, health.figures(source.counters, now_ns)
     text = np.zeros(240, dtype=np.uint8)
     sentence = counters.last_rejection.encode()[:240]
     text[: len(sentence)] = np.frombuffer(sentence, dtype=np.uint8)
@@ -143,5 +185,7 @@ def _status(source: Source, stage: SourceStage, rate_hz: float, now_ns: int) -> 
     dropped = counters.lost + counters.duplicated
     return SourceStatus(
         now_ns, int(source.state if source.state is not None else SourceState.CONNECTING), rate_hz,
-        counters.received, stage.used, dropped, rejected, counters.reordered, 0, text,
+        counters.received, stage.used, dropped, rejected, counters.reordered, health.newest_ns, text,
+        figures.age_ms, figures.delay_p50_ms, figures.delay_p99_ms, figures.jitter_ms, figures.loss,
+        int(figures.content), figures.content_age_ms, figures.resets, counters.lost,
     )  # fmt: skip

@@ -65,12 +65,26 @@ class SourceStatus(NamedTuple):
     last_pose_ns: int
     last_rejection: npt.NDArray[np.uint8]
     """UTF-8, zero padded: the newest rejection as one sentence."""
+    age_ms: float = -1.0
+    """From here on: `drivers.health.Health`."""
+    delay_p50_ms: float = 0.0
+    delay_p99_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    content: int = 0
+    """`drivers.health.Content`."""
+    content_age_ms: float = -1.0
+    resets: int = 0
+    lost: int = 0
+    """Frames that never came, of `dropped`."""
 
 
 SOURCE_STATUS_FIELDS: list[Field] = [
     ("t_ns", "<i8"), ("state", "<i4"), ("rate_hz", "<f8"), ("received", "<i8"), ("used", "<i8"),
     ("dropped", "<i8"), ("rejected", "<i8"), ("late", "<i8"), ("last_pose_ns", "<i8"),
-    ("last_rejection", "<u1", (240,)),
+    ("last_rejection", "<u1", (240,)), ("age_ms", "<f8"), ("delay_p50_ms", "<f8"), ("delay_p99_ms", "<f8"),
+    ("jitter_ms", "<f8"), ("loss", "<f8"), ("content", "<i4"), ("content_age_ms", "<f8"), ("resets", "<i8"),
+    ("lost", "<i8"),
 ]  # fmt: skip
 
 
@@ -94,6 +108,42 @@ LOOP_FIELDS: list[Field] = [
     ("t_ns", "<i8"), ("rate_hz", "<f8"), ("ticks", "<i8"), ("missed", "<i8"), ("late_p50_us", "<f8"),
     ("late_p99_us", "<f8"), ("late_max_us", "<f8"), ("work_p50_us", "<f8"), ("work_p99_us", "<f8"),
     ("cpu_percent", "<f8"),
+]  # fmt: skip
+
+
+class ComplianceSetting(NamedTuple):
+    """An operator's wish how hard the arms may push: one slot a writer, the newest with the session's token counts."""
+
+    t_ns: int
+    token: int
+    force_limit_n: float
+    """[N]; NaN: back to the run's own setting."""
+
+
+COMPLIANCE_FIELDS: list[Field] = [("t_ns", "<i8"), ("token", "<i8"), ("force_limit_n", "<f8")]
+COMPLIANCE_WRITERS = ("ctl", "console", "device")
+
+
+class PolicyStatus(NamedTuple):
+    """What the control process serves its policy with, published a few times a second."""
+
+    t_ns: int
+    way: int
+    """Of the lookahead: index into `LOOKAHEAD`."""
+    horizon_ms: float
+    """How far ahead the policy looks."""
+    delay_ms: float
+    """What the lookahead adds to every latency that begins at the receipt of a frame."""
+    force_limit_n: float
+    """In force now [N]; NaN: nothing limits."""
+    admittance: bool
+    """The limit acts on the arm references, not inside the policy."""
+
+
+LOOKAHEAD = ("none", "hold", "extrapolate", "delay")
+POLICY_STATUS_FIELDS: list[Field] = [
+    ("t_ns", "<i8"), ("way", "<i4"), ("horizon_ms", "<f8"), ("delay_ms", "<f8"), ("force_limit_n", "<f8"),
+    ("admittance", "?"),
 ]  # fmt: skip
 
 
@@ -192,6 +242,9 @@ def streams(n: int) -> dict[str, Stream]:
         "mode_log": Stream(Codec(ModeLog, MODE_LOG_FIELDS), 1024),
     }
     table["targets_standby"] = table["targets"]
+    table["policy_status"] = Stream(Codec(PolicyStatus, POLICY_STATUS_FIELDS))
+    for writer in COMPLIANCE_WRITERS:
+        table[f"compliance_{writer}"] = Stream(Codec(ComplianceSetting, COMPLIANCE_FIELDS))
     for loop in LOOPS:
         table[f"loop_{loop}"] = Stream(Codec(LoopStatus, LOOP_FIELDS))
     for writer in OPERATOR_WRITERS:

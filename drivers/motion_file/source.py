@@ -6,10 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from teleopd.drivers.human_pose import HumanPose, Skeleton
+import numpy as np
+
+from teleopd.drivers.human_pose import Array, HumanPose, Skeleton
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.leads import with_leads
 from teleopd.drivers.motion_file.library import load_motion
+from teleopd.drivers.motion_file.looping import Loop
 from teleopd.drivers.source import SourceCounters, SourceState
 
 STALE_PERIODS = 3
@@ -35,7 +38,8 @@ class MotionFileSource:
         Args:
             motion: built-in name or BVH path.
             lead_in_s, lead_out_s: standing before and after [s], see `with_leads`.
-            loop: start again at the end, with `resets` increased; otherwise the source closes.
+            loop: again and again without a seam (`looping.py`), with `resets` increased where a travelling motion
+                begins anew at the origin; otherwise the source closes at the end.
             unit_m: metres per unit of the BVH, where it is not that of its skeleton family.
 
         Raises:
@@ -47,10 +51,19 @@ class MotionFileSource:
         self.nominal_hz: float = self.clip.fps
         self.counters = SourceCounters()
         self._loop = loop
+        self._looped: tuple[MotionClip, Loop] | None = None
+        self._quat: Array | None = None
         self._clock_ns = clock_ns
         self._sleep = sleep
         self._open = False
         self._newest_ns: int | None = None
+
+    @property
+    def _laps(self) -> Loop | None:
+        """The clip without a seam; None when it plays once."""
+        if self._loop and (self._looped is None or self._looped[0] is not self.clip):
+            self._looped = self.clip, Loop(self.clip)
+        return self._looped[1] if self._looped is not None else None
 
     @property
     def state(self) -> SourceState:
@@ -98,5 +111,11 @@ class MotionFileSource:
 
     def _frame(self, count: int, t_ns: int, t_source_ns: int) -> HumanPose:
         """The count-th frame since the start."""
-        lap, index = divmod(count, self.clip.frames)
-        return self.clip.pose(index, seq=count, t_ns=t_ns, resets=lap)._replace(t_source_ns=t_source_ns)
+        if self._laps is None:
+            return self.clip.pose(count, seq=count, t_ns=t_ns)._replace(t_source_ns=t_source_ns)
+        pos, quat, resets = self._laps.frame(count)
+        if self._quat is not None:  # keep to the hemisphere of the pose before, over the seam too
+            quat = np.where(np.vecdot(quat, self._quat)[:, None] < 0.0, -quat, quat)
+        self._quat = quat
+        valid = np.ones(len(pos), dtype=np.bool_)
+        return HumanPose(self.skeleton, count, t_ns, t_source_ns, pos, quat, valid, False, resets, frozenset())

@@ -85,6 +85,7 @@ BONES = _bones()
 _AT = [SEGMENT[bone.position] for bone in BONES]
 _TURN = [SEGMENT[bone.turn] for bone in BONES]
 RIGID_BODIES = ("Head", "LeftHand", "RightHand", "Pelvis", "LeftFoot", "RightFoot")
+BODY_COUNTS = (0, 3, 4, 6)
 _RIGID = [SEGMENT[name] for name in RIGID_BODIES]
 _TO_Y_UP = [1, 2, 0]
 _TO_Y_UP_XYZW = [2, 3, 1, 0]
@@ -110,6 +111,8 @@ class EmulatorOptions:
     """Of the group."""
     person: str = "Operator"
     """The skeleton's name."""
+    bodies: int = 0
+    """Rigid bodies instead of a skeleton: 3 (head, hands), 4 (and pelvis) or 6 (and feet); 0: the skeleton."""
     rigid_bodies: bool = False
     """Head, hands, pelvis and feet as rigid bodies instead of a skeleton."""
     loss: float = 0.0
@@ -153,6 +156,8 @@ class NatNetEmulator:
         self.port = wire.COMMAND_PORT if options.port is None else options.port
         if not 1 <= self.port <= 65535 or not 1 <= options.data_port <= 65535:
             raise EmulatorError(f"port {self.port} or {options.data_port} is not between 1 and 65535")
+        if options.bodies not in BODY_COUNTS:
+            raise EmulatorError(f"bodies is {options.bodies}; give 3 (head, hands), 4 (and pelvis), 6 (and feet) or 0")
         if not ipaddress.ip_address(options.group).is_multicast:
             raise EmulatorError(f"'{options.group}' is no multicast address; Motive's own is {wire.GROUP}")
         self.version = VERSIONS[options.natnet]
@@ -212,9 +217,9 @@ class NatNetEmulator:
     def _frame(self, number: int, pos_w: Array, quat_w: Array, sent_ns: int) -> Frame:
         bodies = np.empty(0, BODY)
         skeletons: tuple[SkeletonData, ...] = ()
-        if self._options.rigid_bodies:
-            ids = np.arange(1, len(_RIGID) + 1, dtype=np.int64)
-            bodies = encode.bodies(ids, pos_w[_RIGID][:, _TO_Y_UP], quat_w[_RIGID][:, _TO_Y_UP_XYZW])
+        if (count := _rigid_count(self._options)):
+            ids, rows = np.arange(1, count + 1, dtype=np.int64), _RIGID[:count]
+            bodies = encode.bodies(ids, pos_w[rows][:, _TO_Y_UP], quat_w[rows][:, _TO_Y_UP_XYZW])
         else:
             ids = (SKELETON_ID << 16) + np.arange(1, len(BONES) + 1, dtype=np.int64)
             bones = encode.bodies(ids, pos_w[_AT][:, _TO_Y_UP], quat_w[_TURN][:, _TO_Y_UP_XYZW])
@@ -331,8 +336,9 @@ class _ServerSocket(UdpListener):
 
 def models(clip: MotionClip, options: EmulatorOptions) -> ModelDef:
     """MODELDEF of the clip's body: the 21 bones with their T-pose offsets, or the six rigid bodies."""
-    if options.rigid_bodies:
-        bodies = tuple(BodyModel(name, k, -1, (0.0, 0.0, 0.0)) for k, name in enumerate(RIGID_BODIES, 1))
+    if (count := _rigid_count(options)):
+        named = enumerate(RIGID_BODIES[:count], 1)
+        bodies = tuple(BodyModel(name, k, -1, (0.0, 0.0, 0.0)) for k, name in named)
         return ModelDef((), bodies, (), (), 0)
     at = null_pose(clip)[_AT][:, _TO_Y_UP]
     bones = []
@@ -340,6 +346,11 @@ def models(clip: MotionClip, options: EmulatorOptions) -> ModelDef:
         x, y, z = (at[k] - (at[bone.parent - 1] if bone.parent else 0.0)).tolist()
         bones.append(BodyModel(f"{options.person}_{bone.name}", k + 1, bone.parent, (x, y, z)))
     return ModelDef((), (), (SkeletonModel(options.person, SKELETON_ID, tuple(bones)),), (), 0)
+
+
+def _rigid_count(options: EmulatorOptions) -> int:
+    """How many rigid bodies are streamed in the skeleton's place; 0: the skeleton."""
+    return options.bodies or (len(RIGID_BODIES) if options.rigid_bodies else 0)
 
 
 def _ticks(server_ns: int) -> int:

@@ -81,6 +81,8 @@ class NetworkEmulator:
         """Frames handed to the network."""
         self.skipped = 0
         """Frames whose deadline had passed by a whole period."""
+        self.pressed: bool | None = None
+        """Set by whoever plays the operator: the deadman is held, or not; None: as the options say."""
         self._faults = FaultPlan(Faults(options.loss, options.jitter_ms, options.dup, options.reorder), options.seed)
 
     @property
@@ -118,7 +120,7 @@ class NetworkEmulator:
         frame = wire.Frame(
             schema=wire.SCHEMA, seq=number, stamp_ns=int(number * 1e9 / self.clip.fps),
             names=self.clip.skeleton.body_names, pos_m=pos.tolist(), quat_wxyz=quat.tolist(), up=options.up,
-            deadman=options.deadman,
+            deadman=options.deadman if self.pressed is None else self.pressed,
         )  # fmt: skip
         return wire.encode(frame, options.encoding)
 

@@ -62,6 +62,7 @@ class NetworkSource:
         self._listener: UdpListener | WebSocketListener
         if transport == "udp":
             self._listener = UdpListener(host, port, wire.MAX_FRAME, self.receive)
+            self._listener.followed = lambda: self._sender.address
         else:
             self._listener = WebSocketListener(host, port, token, self.receive, self._sender, self.counters.reject)
         self._order = SampleOrder()

@@ -111,6 +111,8 @@ class PicoEmulator:
         """Frames that were too late to be sent."""
         self.service: PcService | None = None
         """While it runs."""
+        self.pressed: bool | None = None
+        """Set by whoever plays the operator: both grips are held, or not; None: as the options say."""
         self._faults = FaultPlan(Faults(options.loss, options.jitter_ms, options.dup, options.reorder), options.seed)
         self._writer = FrameWriter(
             self.clip, hands=options.hands, trackers=options.trackers, digits=options.digits,
@@ -161,9 +163,15 @@ class PicoEmulator:
             devices=index % frames,
             recentred=options.recenter_at_s is not None and t_s >= options.recenter_at_s,
             focus=not _within(t_s, options.focus_lost_at_s, options.focus_lost_s),
-            grip=options.grip if t_s >= options.grip_at_s else 0.0,
+            grip=self._grip(t_s),
         )
         return wire.encode_feedback(wire.Feedback(wire.STATE, options.device, None, self._writer.text(moment)))
+
+    def _grip(self, t_s: float) -> float:
+        """How deep both grips are held at this stream time [s], 0 to 1."""
+        if self.pressed is None:
+            return self._options.grip if t_s >= self._options.grip_at_s else 0.0
+        return (self._options.grip or 1.0) if self.pressed else 0.0
 
     def _arrival(self) -> list[bytes]:
         return [self._feedback(wire.FIND), self._feedback(wire.CONNECT, CONNECTED)]

@@ -22,6 +22,8 @@ BUTTONS = (
     "left_trigger", "right_trigger", "left_grip", "right_grip",
 )  # fmt: skip
 """Names of all buttons; a trigger or grip is one when pressed past the threshold."""
+DEFAULT_NAMES: Mapping[str, str] = {"b": "stop"}
+"""The right controller's upper button is the soft stop."""
 
 
 class OperatorError(SourceError, ValueError):
@@ -44,7 +46,8 @@ class OperatorInput:
     def __init__(
         self, deadman: str = "either_grip", threshold: float = 0.6, names: Mapping[str, str] | None = None
     ) -> None:
-        """`threshold`: press depth that counts, 0 to 1; `names`: button -> the name to report it by.
+        """`threshold`: press depth that counts, 0 to 1; `names`: button -> the name to report it by,
+        `DEFAULT_NAMES` when not given.
 
         Raises:
             OperatorError: unknown deadman or button, threshold outside 0.2 to 1.
@@ -53,12 +56,13 @@ class OperatorInput:
             raise OperatorError(f"deadman is '{deadman}'; choose one of {', '.join(DEADMEN)}")
         if not 0.2 <= threshold <= 1.0:
             raise OperatorError(f"grip threshold is {threshold}; give 0.2 to 1")
-        for button in names or {}:
+        names = DEFAULT_NAMES if names is None else names
+        for button in names:
             if button not in BUTTONS:
                 raise OperatorError(f"button '{button}' does not exist; there are {', '.join(BUTTONS)}")
         self._deadman = deadman
         self._threshold = threshold
-        self._names = {button: (names or {}).get(button, button) for button in BUTTONS}
+        self._names = {button: names.get(button, button) for button in BUTTONS}
         self._held: set[str] = set()
 
     def release(self) -> None:

@@ -11,11 +11,13 @@ from teleopd.drivers.source import SourceUnavailable
 from teleopd.drivers.tap.pcap import USER0, Assembly, CaptureError, read_packets, udp_of
 from teleopd.drivers.udp import Address
 
-DEVICES = ("xsens", "optitrack", "pico")
+DEVICES = ("xsens", "optitrack", "pico", "network", "vmc")
 MAX_FILE = 2 << 30
 """Largest file read [B]."""
 NOWHERE: Address = ("", 0)
 _CAPTURES = (b"\n\r\r\n", b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1")
+_POSE_SCHEMA = b"teleopd.pose/"
+"""In every frame of source network, in JSON and MessagePack alike, whatever the order of its fields."""
 _LOOKED_AT = 500
 """Packets that say which device it is."""
 
@@ -92,6 +94,10 @@ def device_of(arrival: Arrival) -> str | None:
         return "xsens"
     if arrival.source == NOWHERE and (payload[:1] == b"{" or payload[2:8] == b"device"):
         return "pico"
+    if _POSE_SCHEMA in payload[:4096]:
+        return "network"
+    if payload[:8] == b"#bundle\0" or payload[:5] == b"/VMC/":
+        return "vmc"
     try:
         _, end = natnet.read_header(payload)
     except WireError:

@@ -10,11 +10,13 @@ import numpy as np
 
 from teleopd.drivers.natnet import wire as natnet
 from teleopd.drivers.natnet.messages import Kind, ServerInfo, Version
+from teleopd.drivers.network import wire as network
 from teleopd.drivers.pico import messages as pico_messages
 from teleopd.drivers.pico import wire as pico
 from teleopd.drivers.pico.extras import read_extras
 from teleopd.drivers.source import ProtocolError
 from teleopd.drivers.tap.capture import NOWHERE, Arrival
+from teleopd.drivers.vmc import wire as vmc
 from teleopd.drivers.xsens import wire as xsens
 
 BITSTREAMS: tuple[Version, ...] = ((4, 2), (4, 1), (4, 0), (3, 1), (3, 0), (2, 10), (2, 9), (2, 7), (2, 5))
@@ -25,8 +27,11 @@ class Decoder:
     """Reads the packets of one file in order; of NatNet the bitstream follows from the SERVERINFO before."""
 
     def __init__(self, device: str, version: Version | None = None) -> None:
-        """`device`: xsens, optitrack or pico; `version`: NatNet bitstream, None: as the server says, else found out."""
-        self._read = {"xsens": _xsens, "optitrack": self._natnet, "pico": _pico}[device]
+        """`device`: of `DEVICES`; `version`: NatNet bitstream, None: as the server says, else found out."""
+        if device == "vmc":
+            vmc.check_available()
+        readers = {"xsens": _xsens, "optitrack": self._natnet, "pico": _pico, "network": _network, "vmc": _vmc}
+        self._read = readers[device]
         self._told = version
         self._version = version
 
@@ -72,6 +77,16 @@ def _xsens(data: bytes) -> dict[str, Any]:
     message = xsens.decode(data)
     value = {"header": plain(message.header), "body": plain(message.body)}
     return {"type": f"MXTP{message.header.kind:02d}", "value": value}
+
+
+def _network(data: bytes) -> dict[str, Any]:
+    """A frame as it was sent, its defaults filled in."""
+    return {"type": "Pose", "value": msgspec.to_builtins(network.decode(data))}
+
+
+def _vmc(data: bytes) -> dict[str, Any]:
+    """What a datagram says about the body; `skipped` counts its other messages."""
+    return {"type": "VMC", "value": plain(vmc.decode(data))}
 
 
 def _pico(data: bytes) -> dict[str, Any]:

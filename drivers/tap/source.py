@@ -12,10 +12,13 @@ from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.drivers.natnet import wire as natnet
 from teleopd.drivers.natnet.messages import Kind, WireError
 from teleopd.drivers.natnet.source import NatNetSource
+from teleopd.drivers.network.source import NetworkSource
 from teleopd.drivers.pico.source import PicoSource
 from teleopd.drivers.source import SourceCounters, SourceError, SourceState
 from teleopd.drivers.tap.capture import DEVICES, Arrival, device_of, guess_device, read_capture
 from teleopd.drivers.udp import Address
+from teleopd.drivers.vmc import wire as vmc
+from teleopd.drivers.vmc.source import VmcSource
 from teleopd.drivers.xsens.source import XsensSource
 
 STALE_PERIODS = 3
@@ -72,13 +75,13 @@ class TapSource:
 
         Args:
             file: pcap or pcapng.
-            device: xsens, optitrack or pico; '' finds out.
+            device: xsens, optitrack, pico, network or vmc; '' finds out.
             speed: times real time, above 0.
             keep_deadman: hand on the recorded deadman; for virtual robots.
             character, person, up_axis, deadman: as of the device's own source.
 
         Raises:
-            SourceUnavailable: the file cannot be read.
+            SourceUnavailable: the file cannot be read, or is of vmc and python-osc is missing.
             TapError: it holds nothing of a device, or an option is wrong.
         """
         if not 0.0 < speed < float("inf"):
@@ -98,7 +101,12 @@ class TapSource:
         self._arrivals = sorted(arrivals, key=lambda arrival: arrival.t_ns)
         self._player: Player
         if self.device == "xsens":
-            self._player = _XsensPlayer(character)
+            self._player = _DatagramPlayer(XsensSource(character=character))
+        elif self.device == "network":
+            self._player = _DatagramPlayer(NetworkSource())
+        elif self.device == "vmc":
+            vmc.check_available()
+            self._player = _DatagramPlayer(VmcSource())
         elif self.device == "pico":
             self._player = _PicoPlayer(deadman)
         else:
@@ -181,10 +189,10 @@ class TapSource:
         return pose if pose is None or self._keep_deadman else pose._replace(deadman=False)
 
 
-class _XsensPlayer:
-    def __init__(self, character: int | None) -> None:
-        self._source = XsensSource(character=character)
-        self.counters = self._source.counters
+class _DatagramPlayer:
+    def __init__(self, source: XsensSource | NetworkSource | VmcSource) -> None:
+        self._source = source
+        self.counters = source.counters
 
     @property
     def nominal_hz(self) -> float:

@@ -40,6 +40,7 @@ class VmcSource:
         """Messages of the protocol, or of another over OSC, that say nothing about the body."""
         self._sender = BoundSender(self.name, self.counters)
         self._listener = UdpListener(host, port, wire.MAX_DATAGRAM, self.receive)
+        self._listener.followed = lambda: self._sender.address
         self._assembler = FrameAssembler()
         self._rate = ArrivalRate(DECLARED_HZ)
         self._clock = ClockMap()
@@ -138,6 +139,9 @@ class VmcSource:
         if self._sender.bind(sender, now_ns):
             self._begin_anew()
         if packet.time_s is not None:
+            if self._time is not None and -CLOCK_BACK_S <= packet.time_s - self._time[0] < 0.0:
+                self.counters.reordered += 1  # overtaken by a frame that is in use already
+                return
             self._take_time(packet.time_s, now_ns)
         if packet.status is not None:
             self._status = packet.status

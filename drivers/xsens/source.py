@@ -56,6 +56,7 @@ class XsensSource:
         """Message type -> datagrams recognised but not a pose."""
         self.resets = 0
         self._listener = UdpListener(host, port, wire.MAX_DATAGRAM, self.receive)
+        self._listener.followed = lambda: self.sender
         self._character = character
         self._order = SampleOrder()
         self._clock = ClockMap()

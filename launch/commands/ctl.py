@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import sys
 import time
@@ -21,9 +22,10 @@ from teleopd.launch.errors import CommandError
 from teleopd.robots.ipc.session import Session, SessionMissing, session_of
 from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
+from teleopd.service.force_limit import SLEW_N_S, ForceLimitWriter
 from teleopd.service.streams import Bus
 
-Verb = Literal["status", "ready", "arm", "engage", "disengage", "stop", "damp", "reset"]
+Verb = Literal["status", "ready", "arm", "engage", "disengage", "stop", "damp", "reset", "compliance"]
 ACTS = {
     "ready": Act.READY, "arm": Act.ARM, "disengage": Act.DISENGAGE, "stop": Act.STOP, "damp": Act.DAMP,
     "reset": Act.RESET,
@@ -45,13 +47,16 @@ class Ctl:
 
     verb: Annotated[Verb, tyro.conf.Positional]
     """status: print where it stands. ready, arm: the two acts before engaging. engage: hold the deadman while this
-    command runs. stop: soft stop, return to stand (again: damp). damp: damp now. reset: leave DAMPED; never moves."""
+    command runs. stop: soft stop, return to stand (again: damp). damp: damp now. reset: leave DAMPED; never moves.
+    compliance: how hard the arms may push, --force-limit."""
     robot: str = "unitree_g1"
     """Robot whose service is meant."""
     json: bool = False
     """Print JSON."""
     seconds: float | None = None
     """engage: release after so long [s]."""
+    force_limit: float | None = None
+    """compliance: force limit [N], 5 to 15, reached at 1 N/s; without it, back to the run's own."""
 
     def run(self) -> int:
         """Carry out the verb; 0 when the service did it, 1 when it refused (and why is printed)."""
@@ -65,7 +70,24 @@ class Ctl:
         if self.verb == "engage":
             with _locked(session.path("operator_ctl_engage.lock"), wait=False):
                 return self._engage(bus, OperatorWriter(bus.slot("operator_ctl_engage"), session.token))
+        if self.verb == "compliance":
+            return self._compliance(bus, session)
         return self._act(bus, session)
+
+    def _compliance(self, bus: Bus, session: Session) -> int:
+        status, policy = _read(bus), bus.slot("policy_status").read()
+        if policy is None or math.isnan(policy.force_limit_n):
+            why = "the policy has no force limit and compliance.admittance is off" if policy else "no policy runs yet"
+            return self._say(1, status, f"compliance refused: {why}")
+        with _locked(session.path("operator_ctl.lock"), wait=True):
+            writer = ForceLimitWriter(bus.slot("compliance_ctl"), session.token)
+            try:
+                writer.ask(self.force_limit, time.monotonic_ns())
+            except ValueError as error:
+                raise CommandError(str(error)) from None
+        wanted = "the run's own" if self.force_limit is None else f"{self.force_limit:g} N"
+        text = f"force limit: {policy.force_limit_n:.1f} N, on the way to {wanted} at {SLEW_N_S:g} N/s"
+        return self._say(0, status, text)
 
     def _act(self, bus: Bus, session: Session) -> int:
         before = _read(bus)

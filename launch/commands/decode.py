@@ -22,7 +22,7 @@ class Decode:
     """Print every packet of a capture as one JSON line: where it is, when it came, what it says, or why it cannot be
     read."""
 
-    device: Annotated[Literal["natnet", "optitrack", "pico", "xsens"], tyro.conf.Positional]
+    device: Annotated[Literal["natnet", "optitrack", "pico", "xsens", "network", "vmc"], tyro.conf.Positional]
     """Whose packets they are; natnet and optitrack are the same."""
     file: Annotated[Path, tyro.conf.Positional]
     """A capture (pcap, pcapng), or one raw packet."""

@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from rich.console import Console
 
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.launch.commands.serve import serve
 from teleopd.launch.config import resolve
+from teleopd.launch.flags import RobotFlag
 
 LEAD_IN_S = 8.0
 """Time for the service to start, ready, arm and engage before the motion begins."""
 LEAD_OUT_S = 2.0
 END_S = 3.0
+Device = Literal["pico", "xsens", "optitrack"]
+
+
+class _Wire(NamedTuple):
+    """How an emulated device of the demonstration reaches the service."""
+
+    words: str
+    """What it is, and does, as the beginning of a sentence."""
+    kind: socket.SocketKind
+    """Of the port it needs."""
+    lead_in_s: float
+    """Standing before the motion, from the device's first frame [s]."""
+    grip: bool
+    """It has a deadman, and the emulated operator's hand is on it."""
+
+
+WIRES: dict[Device, _Wire] = {
+    # The headset's stream begins when the service has connected, about 2 s after the start; the others' at once.
+    "pico": _Wire(
+        "an emulated PICO headset streams '{}' over gRPC on port {}", socket.SOCK_STREAM, LEAD_IN_S - 2.0, True
+    ),
+    "xsens": _Wire("an emulated Xsens suit sends '{}' to UDP port {}", socket.SOCK_DGRAM, LEAD_IN_S, False),
+    "optitrack": _Wire("an emulated Motive streams '{}' from UDP port {}", socket.SOCK_DGRAM, LEAD_IN_S, False),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
     """An emulated operator, over a real wire, moves a virtual robot that balances; view, report and a picture."""
 
-    robot: str = "unitree_g1"
-    """The robot: unitree_g1."""
+    source: Device = "pico"
+    """The emulated device: pico (gRPC; needs the extra `pico`), xsens or optitrack (UDP)."""
+    robot: RobotFlag = "unitree_g1"
     motion: str = "walk_and_turn"
     """A built-in motion or a BVH file."""
     policy: str | None = None
@@ -41,7 +69,7 @@ class Demo:
     video: bool = False
     """Render a video after the run too."""
     port: int = 0
-    """UDP port of the emulated suit; 0: a free one."""
+    """Port of the emulated device; 0: a free one."""
 
     def run(self) -> int:
         """Run the demonstration; 0 when the robot was upright throughout."""
@@ -49,33 +77,46 @@ class Demo:
         clip = load_motion(self.motion)
         clip_s = len(clip.pos_w) / clip.fps
         seconds = self.seconds if self.seconds is not None else LEAD_IN_S + clip_s + LEAD_OUT_S + END_S
-        port = self.port or _free_udp_port()
+        device = self._device(console)
+        wire = WIRES[device]
+        port = self.port or _free_port(wire.kind)
         self.out.mkdir(parents=True, exist_ok=True)
         config = resolve(
             {
-                "source": "xsens", "robot": self.robot, "link": "sim", "policy": self.policy, "host": "127.0.0.1",
-                "port": port, "auto_engage": True, "view": self.view, "view_port": self.view_port,
-                "seconds": seconds, "report": str(self.out / "report.json"),
+                "source": device, "robot": self.robot, "link": "sim", "policy": self.policy, "host": "127.0.0.1",
+                "port": port, "auto_arm": wire.grip, "auto_engage": not wire.grip, "view": self.view,
+                "view_port": self.view_port, "seconds": seconds, "report": str(self.out / "report.json"),
                 "snapshot": str(self.out / "view.png"), "video": str(self.out / "run.mp4") if self.video else None,
             },
             None,
         )  # fmt: skip
-        console.print(f"an emulated Xsens suit sends '{clip.name}' to UDP port {port}; a virtual {self.robot} follows")
+        console.print(f"{wire.words.format(clip.name, port)}; a virtual {self.robot} follows")
+        if wire.grip:
+            console.print("the emulated operator presses the grip once the robot stands freely")
         if self.view:
             console.print(f"watch it at http://127.0.0.1:{self.view_port}")
-        with _emulator(self.motion, port):
+        with _emulator(device, self.motion, port, wire, self.robot):
             status = serve(config)
         console.print(f"report, picture: {self.out}/")
         return status
 
 
+    def _device(self, console: Console) -> Device:
+        """The one asked for, or a suit where the headset's transport is not installed."""
+        if self.source == "pico" and importlib.util.find_spec("grpc") is None:
+            console.print("grpcio is not installed (pip install 'teleopd[pico]'): an Xsens suit over UDP instead")
+            return "xsens"
+        return self.source
+
+
 class _emulator:
     """`teleop emulate` as a process of its own, as it would be on another machine."""
 
-    def __init__(self, motion: str, port: int) -> None:
+    def __init__(self, device: Device, motion: str, port: int, wire: _Wire, robot: str) -> None:
         self._command = [
-            sys.executable, "-m", "teleopd.launch.cli", "emulate", "xsens", "--motion", motion, "--port", str(port),
-            "--lead-in", str(LEAD_IN_S), "--lead-out", str(LEAD_OUT_S), "--quiet",
+            sys.executable, "-m", "teleopd.launch.cli", "emulate", device, "--motion", motion, "--port", str(port),
+            "--lead-in", str(wire.lead_in_s), "--lead-out", str(LEAD_OUT_S), "--quiet",
+            *(("--press-when-armed", "--robot", robot) if wire.grip else ()),
         ]  # fmt: skip
 
     def __enter__(self) -> None:
@@ -90,7 +131,7 @@ class _emulator:
             self._process.wait()
 
 
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def _free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

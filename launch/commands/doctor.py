@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rich.console import Console
 
 from teleopd.drivers.diagnosis import PROBLEM, Facts, Finding, content_of, diagnose
+from teleopd.drivers.gamepad.findings import PadFacts, findings
 from teleopd.drivers.human_pose import HumanPose
 from teleopd.drivers.network_facts import holders, interfaces, routes
 from teleopd.drivers.source import Source, SourceError
+from teleopd.drivers.velocity import VelocityCommand
+from teleopd.launch import registry
 from teleopd.launch.config import RunConfig, resolve
 from teleopd.launch.errors import CommandError
+from teleopd.launch.flags import SourceFlag
 from teleopd.launch.options import parse_pairs
 from teleopd.launch.sources import make_source, source_options
 
@@ -28,8 +32,7 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 class Doctor:
     """Listen to a source as the service would and say in plain words what is wrong, and what to do."""
 
-    source: str = "xsens"
-    """The source: xsens, optitrack, pico, network, vmc."""
+    source: SourceFlag = "xsens"
     seconds: float = 3.0
     """Listen for so long [s]."""
     host: str = "0.0.0.0"
@@ -54,13 +57,52 @@ class Doctor:
              "device": parse_pairs(self.device)}, None,
         )  # fmt: skip
         options = source_options(config)
+        if getattr(registry.load("source", self.source), "delivers", "") == "velocity":
+            return self._velocity(options)
         facts = asyncio.run(observe(config, options, self.seconds))
-        findings = diagnose(facts)
+        found = diagnose(facts)
         if self.json:
-            print(json.dumps(as_json(facts, findings)))
+            print(json.dumps(as_json(facts, found)))
         else:
-            _print(findings)
-        return int(any(finding.level == PROBLEM for finding in findings))
+            _print(found)
+        return int(any(finding.level == PROBLEM for finding in found))
+
+    def _velocity(self, options: dict[str, Any]) -> int:
+        facts = asyncio.run(observe_pad(self.source, options, self.seconds))
+        found = findings(facts)
+        ok = not any(finding.level == PROBLEM for finding in found)
+        if self.json:
+            print(json.dumps({"ok": ok, "findings": [f._asdict() for f in found], "facts": asdict(facts)}))
+        else:
+            _print(found)
+        return int(not ok)
+
+
+async def observe_pad(name: str, options: dict[str, Any], seconds: float) -> PadFacts:
+    """Read a source of velocity commands; raises what its construction raises."""
+    source: Any = make_source(name, options)
+    try:
+        await source.open()
+    except SourceError as error:
+        return PadFacts(name, seconds, refused=str(error))
+    commands: list[VelocityCommand] = []
+
+    async def keep() -> None:
+        async for command in source.commands():
+            commands.append(command)
+            del commands[:-MAX_KEPT]
+
+    try:
+        with Console(stderr=True).status(f"reading the {name} for {seconds:g} s: hold the deadman, move the sticks"):
+            await asyncio.wait({keeping := asyncio.create_task(keep())}, timeout=seconds)
+        return PadFacts(
+            name, seconds, device=getattr(source, "device", ""), trouble=getattr(source, "trouble", ""),
+            commands=source.counters.delivered, deadman=any(c.deadman for c in commands),
+            moved=any(c.forward or c.left or c.turn for c in commands),
+        )  # fmt: skip
+    finally:
+        await source.close()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def observe(config: RunConfig, options: dict[str, Any], seconds: float) -> Facts:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from teleopd.drivers.motion_file.leads import with_leads
 from teleopd.drivers.motion_file.library import load_motion
+from teleopd.drivers.motion_file.looping import Loop
 from teleopd.launch import registry
+from teleopd.launch.emulated_operator import check_hand, press_when_armed
 from teleopd.launch.errors import CommandError
+from teleopd.launch.flags import DeviceName
 from teleopd.launch.options import checked, parse_pairs
+
+LOOP_S = 180.0
+"""A loop that goes on for ever is a new recording after so long [s], or where it would leave the room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emulate:
     """A capture device on loopback, sending a recorded or built-in motion over its real wire protocol."""
 
-    device: Annotated[str, tyro.conf.Positional]
-    """The device: xsens, optitrack, pico, network or vmc."""
+    device: DeviceName
     motion: str = "walk_and_turn"
     """A BVH file, or a built-in motion: stand, wave, reach, squat, turn, step_in_place, walk, walk_and_turn."""
     host: str = "127.0.0.1"
@@ -37,7 +40,7 @@ class Emulate:
     lead_out: float = 0.0
     """Stand still for so long after it ends [s]."""
     loop: bool = False
-    """Repeat until stopped."""
+    """Repeat until stopped: the end runs into the beginning without a seam; leads come once in three minutes."""
     seconds: float | None = None
     """End after so long [s]."""
     loss: float = 0.0
@@ -53,6 +56,11 @@ class Emulate:
     hands=true; optitrack: natnet=3.0, multicast=true."""
     seed: int = 0
     """Seed of the faults."""
+    press_when_armed: bool = False
+    """Hold the deadman (PICO grip, network) once the robot of this computer's service stands freely, as an operator
+    would; let go for good when it stops following."""
+    robot: str = "unitree_g1"
+    """Robot that --press-when-armed looks at."""
     quiet: bool = False
     """No progress bar."""
 
@@ -66,7 +74,10 @@ class Emulate:
             raise CommandError("--lead-in, --lead-out and --jitter cannot be negative")
         if self.seconds is not None and not 0.0 < self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds}; give a positive number")
-        clip = with_leads(load_motion(self.motion), self.lead_in, self.lead_out)
+        clip = load_motion(self.motion)
+        if self.loop:
+            clip = Loop(clip).unrolled(math.ceil((self.seconds or LOOP_S) * clip.fps))
+        clip = with_leads(clip, self.lead_in, self.lead_out)
         own = {
             "host": self.host, "port": self.port, "loss": self.loss, "jitter_ms": self.jitter, "dup": self.dup,
             "reorder": self.reorder, "seed": self.seed,
@@ -75,6 +86,9 @@ class Emulate:
             own["rate_hz"] = self.rate
         extra = checked(parse_pairs(self.set), emulator_class.options, f"emulator {self.device}", (*own, "rate_hz"))
         emulator = emulator_class(clip, emulator_class.options(**own, **extra))
+        if self.press_when_armed:
+            check_hand(emulator, self.device)
+            registry.check("robot", self.robot)
         frames = len(clip.pos_w)
         Console(stderr=True).print(
             f"{self.device}: '{clip.name}', {frames} frames, {frames / clip.fps:.1f} s -> {emulator.address}",
@@ -87,6 +101,14 @@ class Emulate:
         return 0
 
     async def _send(self, emulator: object, clip_s: float) -> None:
+        hand = asyncio.create_task(press_when_armed(emulator, self.robot)) if self.press_when_armed else None
+        try:
+            await self._play(emulator, clip_s)
+        finally:
+            if hand is not None:
+                hand.cancel()
+
+    async def _play(self, emulator: object, clip_s: float) -> None:
         total = self.seconds if self.seconds is not None else (None if self.loop else clip_s)
         sent = TextColumn("{task.completed:.1f} s")
         columns = (TextColumn("{task.description}"), BarColumn(), sent, TimeRemainingColumn())

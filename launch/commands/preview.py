@@ -8,16 +8,15 @@ from typing import Literal
 
 from teleopd.launch.commands.serve import serve
 from teleopd.launch.config import resolve
+from teleopd.launch.flags import RobotFlag, SourceFlag
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     """Show the retargeted motion of a source in the browser, without a policy and without a robot."""
 
-    source: str = "xsens"
-    """Where the motion comes from: xsens, optitrack, pico, network, vmc, motion_file, tap."""
-    robot: str = "unitree_g1"
-    """The robot: unitree_g1."""
+    source: SourceFlag = "xsens"
+    robot: RobotFlag = "unitree_g1"
     config: Path | None = None
     """TOML file with the keys of `teleop serve`; flags win."""
     host: str = ""

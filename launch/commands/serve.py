@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,24 +14,35 @@ from rich.progress import Progress
 
 from teleopd.launch.config import RunConfig, resolve
 from teleopd.launch.errors import CommandError
+from teleopd.launch.flags import LinkFlag, RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
 from teleopd.launch.service_run import ServiceRun
 from teleopd.service.telemetry.report import print_report, write_report
 
 
 @dataclass(frozen=True, slots=True)
+class ComplianceFlags:
+    """How hard the arms may push."""
+
+    force_limit: float = 0.0
+    """Force limit [N], 5 to 15; the policy's own when not given."""
+    admittance: bool = False
+    """Soften the arm references of a policy that has no force limit itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Serve:
     """Stream a person's motion to a robot: source -> retarget -> policy -> safety -> motors."""
 
-    source: str = "xsens"
-    """Where the motion comes from: xsens (MVN network stream), optitrack (Motive), pico (XRoboToolkit PC service),
-    motion_file (a BVH or a built-in motion), tap (a recorded capture)."""
-    robot: str = "unitree_g1"
-    """The robot: unitree_g1."""
-    link: str = "sim"
-    """How to reach the robot: sim (the virtual robot)."""
+    source: SourceFlag = "xsens"
+    robot: RobotFlag = "unitree_g1"
+    link: LinkFlag = "sim"
     policy: str = ""
     """Whole-body policy: name of a card or an ONNX file; without one the robot is shown kinematically."""
+    lookahead: Literal["", "hold", "extrapolate", "delay"] = ""
+    """How a policy that looks ahead is served: hold (the present frame), extrapolate, or delay (the motion is followed
+    late by what the policy looks ahead, at most 0.5 s); as its card says when not given."""
+    compliance: ComplianceFlags = field(default_factory=ComplianceFlags)
     config: Path | None = None
     """TOML file with the same keys; flags win."""
     host: str = ""
@@ -54,6 +65,8 @@ class Serve:
     """End after so long [s]."""
     auto_engage: bool = False
     """Ready, arm and engage without an operator. Simulation only; refused on any other link."""
+    auto_arm: bool = False
+    """Ready and arm without an operator; the device's deadman engages. Simulation only; refused on any other link."""
     latched_engage: bool = False
     """One press engages until stopped, instead of a held deadman."""
     standby: bool = True
@@ -85,6 +98,10 @@ class Serve:
         flags = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given and f.name not in own}
         if "device" in flags:
             flags["device"] = parse_pairs(self.device)
+        compliance = {f.name: getattr(self.compliance, f.name) for f in fields(self.compliance)
+                      if given & {f"compliance.{f.name}", f"compliance.no_{f.name}"}}  # fmt: skip
+        if compliance:
+            flags["compliance"] = compliance
         return serve(resolve(flags, self.config), as_json=self.json)
 
 

@@ -11,7 +11,7 @@ from teleopd.drivers.source import SourceState
 from teleopd.robots.ipc.segment import SegmentMissing
 from teleopd.robots.model import JointTargets, LowState, Reference
 from teleopd.safety.words import Cause, Mode, SafetyStatus
-from teleopd.service.streams import LOOPS, Bus, HumanView, LoopStatus, SourceStatus
+from teleopd.service.streams import LOOPS, Bus, HumanView, LoopStatus, PolicyStatus, SourceStatus
 from teleopd.service.telemetry.latency import RECENT, STAGES, Summary, summarise
 
 STATE_SILENT_NS = 1_000_000_000
@@ -34,6 +34,7 @@ class Snapshot(NamedTuple):
     """Stage -> recent latency [ms]."""
     notes: tuple[str, ...] = ()
     """Sentences of the service's parent: a process restarted, rows were lost."""
+    policy: PolicyStatus | None = None
 
     @property
     def mode(self) -> Mode | None:
@@ -75,6 +76,7 @@ def read_snapshot(
     return Snapshot(
         now_ns, newest("source_status"), newest("reference"), newest("shaped_reference"), newest("human"),
         newest("targets"), newest("state"), newest("safety_status"), loops, latency or {}, notes,
+        newest("policy_status"),
     )  # fmt: skip
 
 
@@ -139,12 +141,13 @@ class SlotLatencies:
         if reference is not None:
             self._take("receipt_to_reference", reference.t_ns, reference.t_published_ns)
         if targets is not None and snapshot.mode is Mode.ACTIVE:
-            self._take("receipt_to_target", targets.t_reference_ns, targets.t_ns)
+            delay_ms = snapshot.policy.delay_ms if snapshot.policy is not None else 0.0
+            self._take("receipt_to_target", targets.t_reference_ns, targets.t_ns, delay_ms)
 
-    def _take(self, stage: str, frame_ns: int, done_ns: int) -> None:
+    def _take(self, stage: str, frame_ns: int, done_ns: int, delay_ms: float = 0.0) -> None:
         if frame_ns > self._last_frame_ns[stage]:
             self._last_frame_ns[stage] = frame_ns
-            self._values[stage][self._count[stage] % RECENT] = (done_ns - frame_ns) / 1e6
+            self._values[stage][self._count[stage] % RECENT] = (done_ns - frame_ns) / 1e6 + delay_ms
             self._count[stage] += 1
 
     def recent(self) -> Mapping[str, Summary]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from teleopd.drivers.health import Content
 from teleopd.drivers.source import SourceState
 from teleopd.safety.words import Mode
 from teleopd.service.console.snapshot import Snapshot, next_act, warnings
+from teleopd.service.streams import LOOKAHEAD, PolicyStatus
 
 MODE_STYLE = {
     Mode.BOOT: "dim", Mode.CHECK: "dim", Mode.IDLE: "cyan", Mode.READY: "cyan", Mode.ARMED: "yellow",
@@ -31,6 +35,8 @@ def render_status(snapshot: Snapshot) -> RenderableType:
     table.add_row("mode", _mode(snapshot))
     table.add_row("source", _source(snapshot))
     table.add_row("latency", _latency(snapshot))
+    if policy_words(snapshot.policy):
+        table.add_row("policy", policy_words(snapshot.policy))
     table.add_row("gate", _gate(snapshot))
     table.add_row("loops", _loops(snapshot))
     parts: list[RenderableType] = [table]
@@ -58,6 +64,9 @@ def _source(snapshot: Snapshot) -> Text:
     text.append(f", {age}")
     if source is not None:
         text.append(f"   {source.received} received, {source.dropped} dropped, {source.rejected} rejected", "dim")
+        text.append(f", jitter {source.jitter_ms:.1f} ms, loss {source.loss:.1%}", "dim")
+        if source.content not in (Content.NONE, Content.FRESH):
+            text.append(f"   content {Content(source.content).name.lower()}", "bold red")
     return text
 
 
@@ -71,6 +80,16 @@ def _latency(snapshot: Snapshot) -> Text:
         return Text("nothing measured yet", "dim")
     rows = [f"{stage.replace('_', ' ')} {found.p50:.1f} / {found.p99:.1f}" for stage, found in measured]
     return Text.assemble(", ".join(rows), ("  ms p50 / p99", "dim"))
+
+
+def policy_words(policy: PolicyStatus | None) -> str:
+    """'lookahead: delay 100 ms, force limit 10.0 N'; empty where there is neither."""
+    if policy is None:
+        return ""
+    found = [f"lookahead: {LOOKAHEAD[policy.way]} {policy.horizon_ms:.0f} ms"] if policy.horizon_ms else []
+    if not math.isnan(policy.force_limit_n):
+        found.append(f"force limit {policy.force_limit_n:.1f} N" + (" on the arms" if policy.admittance else ""))
+    return ", ".join(found)
 
 
 def _gate(snapshot: Snapshot) -> Text:

@@ -15,6 +15,8 @@ from teleopd.service.policy.errors import (
     WrongRobot,
 )
 from teleopd.service.policy.kinematics import armature_of
+from teleopd.service.policy.layout_checks import check_layout
+from teleopd.service.policy.lookahead import check_delay
 from teleopd.service.policy.onnx_file import OnnxFile
 from teleopd.service.policy.terms import motor_indices
 
@@ -40,6 +42,7 @@ def check_setting(card: Card, model: RobotModel, loop_rate_hz: float, link: str,
         raise Unsupported(card.name, f"wants the {card.imu} IMU, the robot state carries the {carried} IMU")
     if card.lookahead_steps and card.lookahead == "none":
         raise Unsupported(card.name, f"wants {card.lookahead_steps} steps of future reference, a live stream has 0")
+    check_delay(card)
     if card.odometry and not odometry:
         raise NeedsOdometry(card.name, link)
     motor_indices(card, card.driven_joints, model)
@@ -77,6 +80,7 @@ def check_metadata(card: Card, onnx: OnnxFile) -> None:
         _check_gains(card, set_name, gains, metadata.get("joint_damping") or metadata.get("kd"), "kd", names)
     for key, values in (("default_joint_pos", card.default_pose), ("action_scale", card.action.scale)):
         _check_values(card, key.replace("_", " "), values, metadata.get(key), names, "")
+    check_layout(card, onnx)
 
 
 def _check_gains(card: Card, set_name: str, gains: GainSet, text: str | None, what: str, names: list[str]) -> None:

@@ -107,6 +107,8 @@ class StageLatencies:
     def __init__(self, cap: int = CAP) -> None:
         self._samples = {stage: Samples(cap) for stage in STAGES}
         self._last_frame_ns = {"receipt_to_target": 0, "receipt_to_command": 0}
+        self.delay_ms = 0.0
+        """What the policy's lookahead adds between a frame's receipt and the tick that follows it."""
 
     def add_references(self, rows: npt.NDArray[Any]) -> None:
         """Rows of `ReferenceLog`."""
@@ -130,7 +132,7 @@ class StageLatencies:
         before = np.concatenate(([self._last_frame_ns[stage]], frames[:-1]))
         new = (frames > before) & (rows["mode"] == Mode.ACTIVE)
         self._last_frame_ns[stage] = int(frames[-1])
-        self._samples[stage].add((done_ns - frames)[new] / 1e6)
+        self._samples[stage].add((done_ns - frames)[new] / 1e6 + self.delay_ms)
 
     def summaries(self) -> Mapping[str, Summary]:
         """Of the whole run."""

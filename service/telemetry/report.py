@@ -15,9 +15,10 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
+from teleopd.drivers.health import Content
 from teleopd.robots.model import RobotModel
 from teleopd.safety.words import Cause, Mode, SafetyStatus
-from teleopd.service.streams import LOOPS, Bus, LoopStatus, SourceStatus
+from teleopd.service.streams import LOOKAHEAD, LOOPS, Bus, LoopStatus, PolicyStatus, SourceStatus
 from teleopd.service.telemetry.latency import Samples, StageLatencies, Summary
 from teleopd.service.telemetry.tracking import TrackingMeter
 
@@ -58,9 +59,10 @@ class _Total:
         self._base = np.zeros(size, dtype=np.int64)
         self._last = np.zeros(size, dtype=np.int64)
 
-    def update(self, counts: npt.NDArray[Any]) -> None:
+    def update(self, counts: npt.NDArray[Any], *, only_first: bool = False) -> None:
+        """`only_first`: the others may fall too, as losses do when a late packet fills a gap."""
         counts = np.asarray(counts, dtype=np.int64)
-        if np.any(counts < self._last):
+        if counts[0] < self._last[0] if only_first else np.any(counts < self._last):
             self._base += self._last
         self._last = counts.copy()
 
@@ -77,8 +79,13 @@ class RunCollector:
         self.latencies = StageLatencies()
         self._tracking = TrackingMeter(model)
         self._changes: list[_Change] = []
+        self._policy: PolicyStatus | None = None
         self._frames = _Total(len(FRAMES))
         self._source_hz = Samples()
+        self._source_age, self._source_jitter = Samples(), Samples()
+        self._source_lost = _Total(3)
+        self._source_content: dict[int, int] = {}
+        self._source_worst = (0.0, 0.0)
         self._causes = _Total(32)
         self._gate = _Total(8)
         self._loops: dict[str, tuple[LoopStatus, LoopStatus]] = {}
@@ -90,6 +97,9 @@ class RunCollector:
 
     def collect(self, bus: Bus) -> dict[str, npt.NDArray[Any]]:
         """Drain every log ring and read every status slot; returns the drained rows by ring."""
+        policy = bus.slot("policy_status").read()
+        if policy is not None:
+            self.note_policy(policy)
         drained = {name: bus.ring(name).drain() for name in ("mode_log", "reference_log", "tick_log", "command_log")}
         self.lost_rows = sum(bus.ring(name).dropped for name in drained)
         self.add_modes(drained["mode_log"])
@@ -138,9 +148,25 @@ class RunCollector:
 
     def note_source(self, status: SourceStatus) -> None:
         """Newest `SourceStatus`."""
-        self._frames.update(np.array([getattr(status, name) for name in FRAMES]))
-        if self._is_new("source", status.t_ns) and status.rate_hz > 0.0 and status.state == 1:
+        self._frames.update(np.array([getattr(status, name) for name in FRAMES]), only_first=True)
+        if not self._is_new("source", status.t_ns):
+            return
+        self._source_lost.update(np.array([status.received, status.lost, status.resets]), only_first=True)
+        if status.state != 1:
+            return
+        if status.rate_hz > 0.0:
             self._source_hz.add(np.array([status.rate_hz]))
+        if status.content:
+            self._source_age.add(np.array([status.age_ms]))
+            self._source_jitter.add(np.array([status.jitter_ms]))
+            self._source_content[status.content] = self._source_content.get(status.content, 0) + 1
+            delay_ms, loss = self._source_worst
+            self._source_worst = max(delay_ms, status.delay_p99_ms), max(loss, status.loss)
+
+    def note_policy(self, status: PolicyStatus) -> None:
+        """Newest `PolicyStatus`: what the lookahead delays counts in every latency from here on."""
+        self._policy = status
+        self.latencies.delay_ms = status.delay_ms
 
     def note_safety(self, status: SafetyStatus) -> None:
         """Newest `SafetyStatus`."""
@@ -198,7 +224,10 @@ class RunCollector:
             "fell_at_s": None if fell is None else self._seconds(fell),
             "frames": {name: self._frames[i] for i, name in enumerate(FRAMES)},
             "source_hz": 0.0 if source_hz is None else round(source_hz, 2),
+            "source_health": self._source_health(),
             "latency_ms": {stage: _latency(summary) for stage, summary in self.latencies.summaries().items()},
+            "lookahead": self._lookahead(),
+            "force_limit_n": self._force_limit_n(),
             "tracking": {
                 "joint_rmse_rad": _rounded(tracking.joint_rmse_rad, 5),
                 "key_body_error_mm": {
@@ -212,6 +241,33 @@ class RunCollector:
             "interventions": self._interventions(),
             "loop": {name: _loop(*statuses) for name, statuses in self._loops.items()},
             "recording": recording,
+        }
+
+    def _lookahead(self) -> dict[str, Any] | None:
+        """How a policy that looks ahead was served; None where none does."""
+        policy = self._policy
+        if policy is None or not policy.horizon_ms:
+            return None
+        return {"way": LOOKAHEAD[policy.way], "horizon_ms": policy.horizon_ms, "delay_ms": policy.delay_ms}
+
+    def _force_limit_n(self) -> float | None:
+        """The limit in force at the end; None where nothing limits."""
+        policy = self._policy
+        return None if policy is None or np.isnan(policy.force_limit_n) else round(policy.force_limit_n, 2)
+
+    def _source_health(self) -> dict[str, Any]:
+        """Of the statuses while the source streamed, ten a second; `content`: kind -> share of them."""
+        lost, used = self._source_lost[1], self._frames[FRAMES.index("used")]
+        seen = sum(self._source_content.values())
+        return {
+            "age_ms": _latency(self._source_age.summary()),
+            "jitter_ms": _latency(self._source_jitter.summary()),
+            "delay_p99_ms": round(self._source_worst[0], 3),
+            "lost": lost,
+            "loss": round(lost / (lost + used), 5) if lost > 0 else 0.0,
+            "worst_loss": round(self._source_worst[1], 5),
+            "resets": self._source_lost[2],
+            "content": {Content(k).name.lower(): round(n / seen, 4) for k, n in sorted(self._source_content.items())},
         }
 
     def _seconds(self, t_ns: int) -> float:
@@ -284,9 +340,14 @@ def _overview(report: Mapping[str, Any]) -> Table:
     upright = "[green]upright[/]" if report["upright"] else f"[bold red]fell at {report['fell_at_s']} s[/]"
     table.add_row("robot", upright)
     table.add_row("policy", str(report["policy"] or "none"))
+    if report["lookahead"]:
+        table.add_row("lookahead", "{way} {horizon_ms:.0f} ms, adds {delay_ms:.0f} ms".format(**report["lookahead"]))
+    if report["force_limit_n"]:
+        table.add_row("force limit", f"{report['force_limit_n']:.1f} N")
     table.add_row("duration", f"{report['duration_s']:.1f} s")
     table.add_row("frames", ", ".join(f"{count} {name}" for name, count in frames.items()))
     table.add_row("source rate", f"{report['source_hz']:.1f} Hz")
+    table.add_row("source health", _health_words(report["source_health"]))
     table.add_row("key-body error", f"median {_shown(key['median'], 'mm')}, p95 {_shown(key['p95'], 'mm')}")
     table.add_row("joint error", f"{_shown(tracking['joint_rmse_rad'], 'rad', 3)} RMS")
     table.add_row(
@@ -298,6 +359,15 @@ def _overview(report: Mapping[str, Any]) -> Table:
     table.add_row("interventions", "\n".join(f"{name} {count}" for name, count in counts.items()) or "none")
     table.add_row("recording", str(report["recording"] or "none"))
     return table
+
+
+def _health_words(health: Mapping[str, Any]) -> str:
+    age, jitter = health["age_ms"], health["jitter_ms"]
+    bad = [f"{name} {share:.0%}" for name, share in health["content"].items() if name != "fresh"]
+    return (
+        f"age {_shown(age['p50'], 'ms')}, p99 {_shown(age['p99'], 'ms')}; jitter {_shown(jitter['p50'], 'ms')}; "
+        f"{health['lost']} lost ({health['loss']:.1%})" + (f"; {', '.join(bad)}" if bad else "")
+    )
 
 
 def _latency_table(report: Mapping[str, Any]) -> Table:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from teleopd.drivers.health import Content, HealthMeter
 from teleopd.drivers.human_pose import HumanPose
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.library import load_motion
@@ -162,7 +163,13 @@ VARIANTS: dict[str, Callable[[], Rig]] = {"network+websocket": lambda: network_w
 """Other ways to a registered source."""
 CONNECTING = {"optitrack", "pico"}
 """Sources that connect to their device's service instead of listening: several may."""
-NAMES = registry.names("source")
+NO_DEVICE_CLOCK = {"gamepad", "keyboard"}
+"""Sources whose device stamps nothing."""
+VELOCITY = [
+    name for name in registry.names("source") if getattr(registry.load("source", name), "delivers", "") == "velocity"
+]
+"""Sources of velocity commands keep a contract of their own: test_velocity_sources.py."""
+NAMES = [name for name in registry.names("source") if name not in VELOCITY]
 EMULATED = registry.names("emulator")
 
 
@@ -246,6 +253,18 @@ def test_poses_carry_the_motion(rig):
         np.testing.assert_allclose(pose.pos_w, rig.clip.pos_w[pose.seq], atol=1e-6)
         turn = np.abs(np.sum(pose.quat_w * rig.clip.quat_w[pose.seq], axis=1))
         np.testing.assert_allclose(turn, 1.0, atol=1e-6)
+
+
+def test_its_health_is_measured_as_everyone_elses(rig):
+    """Times are on this host's monotonic clock whatever the device's is, and say more than the receipt does."""
+    meter, poses = HealthMeter(rig.source.nominal_hz), play(rig, lambda stream: take(stream, 12))
+    for pose in poses:
+        meter.pose(pose)
+    health = meter.figures(rig.source.counters, poses[-1].t_ns)
+    assert health.content is Content.FRESH and health.resets == 0
+    assert 0.0 <= health.age_ms < 1000.0 * PATIENCE_S and 0.0 <= health.delay_p50_ms <= health.delay_p99_ms
+    assert 0.0 <= health.loss < 1.0 and health.rate_hz > 0.0
+    assert rig.source.name in NO_DEVICE_CLOCK or any(pose.t_source_ns < pose.t_ns for pose in poses)
 
 
 def test_a_slow_consumer_gets_the_newest_and_no_queue(rig):

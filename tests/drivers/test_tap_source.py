@@ -12,6 +12,9 @@ from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.natnet.emulator import EmulatorOptions as MotiveOptions
 from teleopd.drivers.natnet.emulator import NatNetEmulator
 from teleopd.drivers.natnet.source import NatNetSource
+from teleopd.drivers.network.emulator import EmulatorOptions as PoseOptions
+from teleopd.drivers.network.emulator import NetworkEmulator
+from teleopd.drivers.network.source import NetworkSource
 from teleopd.drivers.pico.emulator import EmulatorOptions as PicoOptions
 from teleopd.drivers.pico.emulator import PicoEmulator
 from teleopd.drivers.pico.source import PicoSource
@@ -20,6 +23,9 @@ from teleopd.drivers.tap.pcap import read_datagrams
 from teleopd.drivers.tap.source import TapError, TapSource
 from teleopd.drivers.tap.tapped import TappedSource
 from teleopd.drivers.tap.writer import TapWriter, connections, packet, section
+from teleopd.drivers.vmc.emulator import EmulatorOptions as VmcOptions
+from teleopd.drivers.vmc.emulator import VmcEmulator
+from teleopd.drivers.vmc.source import VmcSource
 from teleopd.drivers.xsens.emulator import EmulatorOptions as MvnOptions
 from teleopd.drivers.xsens.emulator import XsensEmulator
 from teleopd.drivers.xsens.source import XsensSource
@@ -53,6 +59,23 @@ def pico():
     )
 
 
+def network():
+    source = NetworkSource(port=0)
+    return source, lambda: NetworkEmulator(
+        CLIP, PoseOptions(port=source.port, rate_hz=60.0, encoding="msgpack", deadman=True, jitter_ms=20.0)
+    )
+
+
+def websocket():
+    source = NetworkSource(port=0, transport="websocket")
+    return source, lambda: NetworkEmulator(CLIP, PoseOptions(port=source.port, rate_hz=60.0, transport="websocket"))
+
+
+def vmc():
+    source = VmcSource(host="127.0.0.1", port=0)
+    return source, lambda: VmcEmulator(CLIP, VmcOptions(port=source.port, rate_hz=60.0, dup=0.05))
+
+
 def record(source, device, path):
     """Every pose of a live run, and its tap."""
     made = []
@@ -84,7 +107,11 @@ def record(source, device, path):
     return made
 
 
-@pytest.mark.parametrize(("rig", "name"), [(xsens, "xsens"), (optitrack, "optitrack"), (pico, "pico")])
+@pytest.mark.parametrize(
+    ("rig", "name"),
+    [(xsens, "xsens"), (optitrack, "optitrack"), (pico, "pico"), (network, "network"), (websocket, "network"),
+     (vmc, "vmc")],
+)  # fmt: skip
 def test_the_poses_are_those_of_the_live_run(tmp_path, rig, name):
     source, device = rig()
     path = tmp_path / "tap.pcapng"
@@ -202,10 +229,10 @@ def test_a_real_motive_capture_is_taken_as_live(shared_data):
     ("content", "options", "error", "sentence"),
     [
         (b"", {}, SourceUnavailable, "{path} is empty; a capture (pcap, pcapng) or one packet is expected"),
-        (section(), {}, TapError, "{path} holds no packets of xsens, optitrack or pico"),
+        (section(), {}, TapError, "{path} holds no packets of xsens, optitrack, pico, network or vmc"),
         (section() + b"\0" * 12, {}, TapError, "{path}: block at byte 60 declares 0 B; 12 follow"),
         (section(), {"speed": 0.0}, TapError, "speed is 0.0; give a number above 0, 1 for real time"),
-        (section(), {"device": "wii"}, TapError, "device is 'wii'; choose one of xsens, optitrack, pico"),
+        (section(), {"device": "wii"}, TapError, "device is 'wii'; choose one of xsens, optitrack, pico, network, vmc"),
         (section(), {"device": "pico"}, TapError, "{path} holds no packets of pico"),
         (section() + packet(1, b"\x0a\0\0\0", SENDER, RECEIVER), {}, TapError,
          "the capture holds no answer of Motive to a CONNECT (SERVERINFO), which says how its frames are to be read; "

@@ -179,3 +179,13 @@ def test_the_emulator_streams_over_a_socket_with_losses():
     assert len(seen) > 10 and counters.rejected == {} and counters.lost > 0 and counters.duplicated > 0
     assert all(a.seq < b.seq and a.t_source_ns <= b.t_ns for a, b in zip(seen, seen[1:], strict=False))
     assert counters.received == emulator.sent
+
+
+def test_a_frame_that_was_overtaken_is_counted_and_not_followed_back(fed):
+    for k in range(4):
+        fed.frame(k)
+    late = DEVICE.datagrams(2)[0]  # the datagram with the time of two frames ago
+    assert fed.take(late) is None
+    assert fed.source.counters.reordered == 1
+    pose = fed.frame(4)
+    assert pose is not None and pose.resets == 0 and pose.t_ns - pose.t_source_ns < 1_000_000

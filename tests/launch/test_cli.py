@@ -17,7 +17,7 @@ from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError, sentence_of
 from teleopd.robots.unitree_g1.model import MODEL
 
-COMMANDS = ("serve", "demo", "preview", "emulate", "ctl", "policy", "failsafe")
+COMMANDS = ("serve", "demo", "preview", "emulate", "ctl", "policy", "eval", "failsafe")
 TAKE = """HIERARCHY
 ROOT Hips
 {{
@@ -285,7 +285,7 @@ def test_preview_is_kinematic_whatever_the_file_says(
 @pytest.mark.parametrize("command", [Serve, Preview])
 def test_flags_and_their_defaults_are_those_of_the_configuration(command: type):
     defaults = RunConfig()
-    own = {"config", "json", "device"}  # device: pairs on the command line, a table in a file
+    own = {"config", "json", "device", "compliance"}  # device: pairs on the command line, a table in a file
     shown = {name: field.default for name, field in command.__dataclass_fields__.items() if name not in own}
     assert shown == {name: getattr(defaults, name) for name in shown}
 

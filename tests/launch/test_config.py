@@ -154,3 +154,25 @@ def test_the_hash_is_of_the_resolved_values_not_of_where_they_came_from(tmp_path
     assert by_flag == resolve({}, None, {"TELEOPD_PORT": "5"}).sha256
     assert by_flag != resolve({"port": 6}, None, {}).sha256
     assert re.fullmatch("[0-9a-f]{64}", by_flag)
+
+
+def test_compliance_and_lookahead_come_from_file_and_flags_key_by_key(tmp_path: Path):
+    path = file(tmp_path, 'lookahead = "delay"\n[compliance]\nforce_limit = 12\n')
+    config = resolve({"compliance": {"admittance": True}}, path, {})
+    assert (config.lookahead, config.compliance.force_limit, config.compliance.admittance) == ("delay", 12.0, True)
+    assert resolve({"compliance": {"force_limit": 6.0}}, path, {}).compliance.force_limit == 6.0
+    assert resolve({}, path, {}).sha256 != resolve({}, None, {}).sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[compliance]\nforce_limit = 4.9", "compliance.force_limit: force limit 4.9 N is not between 5 and 15 N"),
+        ("[compliance]\nforce_limit = nan", "compliance.force_limit: force limit nan N is not between 5 and 15 N"),
+        ("[compliance]\nforce = 9", "unknown field `force`"),
+        ('lookahead = "guess"', "lookahead 'guess' is not one of: hold, extrapolate, delay"),
+    ],
+)
+def test_compliance_and_lookahead_that_cannot_be_are_refused(tmp_path: Path, text: str, sentence: str):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        resolve({}, file(tmp_path, text), {})

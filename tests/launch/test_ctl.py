@@ -15,7 +15,7 @@ from teleopd.launch.errors import CommandError
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Act, Cause, Mode, OperatorCommand, SafetyStatus
-from teleopd.service.streams import Bus
+from teleopd.service.streams import Bus, PolicyStatus
 
 N = MODEL.n
 
@@ -138,3 +138,23 @@ def test_one_terminal_holds_the_deadman_and_any_terminal_stops(
 def test_every_act_has_a_mode_to_expect():
     assert set(ACTS) == set(EXPECTED)
     assert set(ACTS.values()) == set(Act) - {Act.NONE}
+
+
+def test_the_force_limit_is_asked_for_where_something_can_obey(robot_io: RobotIo, capsys: pytest.CaptureFixture[str]):
+    robot_io.bus.slot("safety_status").write(status(Mode.ACTIVE))
+    assert Ctl(verb="compliance", force_limit=8.0).run() == 1
+    assert capsys.readouterr().err == "compliance refused: no policy runs yet\n"
+    obeys = PolicyStatus(1, 0, 0.0, 0.0, float("nan"), False)
+    robot_io.bus.slot("policy_status").write(obeys)
+    assert Ctl(verb="compliance", force_limit=8.0).run() == 1
+    refusal = "compliance refused: the policy has no force limit and compliance.admittance is off\n"
+    assert capsys.readouterr().err == refusal
+    robot_io.bus.slot("policy_status").write(obeys._replace(force_limit_n=10.0))
+    with pytest.raises(CommandError, match=r"^force limit 16 N is not between 5 and 15 N$"):
+        Ctl(verb="compliance", force_limit=16.0).run()
+    assert robot_io.bus.slot("compliance_ctl").read() is None
+    assert Ctl(verb="compliance", force_limit=8.0).run() == 0
+    assert capsys.readouterr().out == "force limit: 10.0 N, on the way to 8 N at 1 N/s\n"
+    assert robot_io.bus.slot("compliance_ctl").read().force_limit_n == 8.0
+    assert Ctl(verb="compliance").run() == 0
+    assert np.isnan(robot_io.bus.slot("compliance_ctl").read().force_limit_n)

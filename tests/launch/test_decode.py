@@ -8,8 +8,11 @@ import struct
 import pytest
 
 from teleopd.drivers.motion_file.library import load_motion
+from teleopd.drivers.network.emulator import EmulatorOptions as PoseOptions
+from teleopd.drivers.network.emulator import NetworkEmulator
 from teleopd.drivers.pico.emulator import EmulatorOptions, PicoEmulator
 from teleopd.drivers.tap.writer import connections, packet, section
+from teleopd.drivers.vmc.emulator import VmcEmulator
 from teleopd.launch import cli
 
 EPOCH = 1_700_000_000 * 10**9
@@ -45,6 +48,24 @@ def test_every_single_motive_packet(capsys, shared_data):
         code, (line,), _ = decode(capsys, "optitrack", file)
         assert code == 0 and "error" not in line, line
         assert line["bytes"] == file.stat().st_size and line["offset"] == 0
+
+
+def test_frames_of_the_network_source_and_of_vmc(capsys, tmp_path):
+    clip, path = load_motion("wave"), tmp_path / "poses.pcapng"
+    pose = NetworkEmulator(clip, PoseOptions(encoding="msgpack", deadman=True)).frame(7)
+    bundles = VmcEmulator(clip).datagrams(7, time_s=1.5)
+    packets = [packet(EPOCH + k, raw, THERE, HERE) for k, raw in enumerate((pose, *bundles))]
+    path.write_bytes(section() + b"".join(packets))
+    code, lines, _ = decode(capsys, "network", path)
+    assert (code, len(lines), lines[0]["type"]) == (0, 1 + len(bundles), "Pose")
+    assert (lines[0]["value"]["seq"], lines[0]["value"]["deadman"]) == (7, True)
+    assert lines[0]["value"]["pos_m"][0] == pytest.approx(clip.pos_w[7][0].tolist())
+    assert all(line["reason"] == "malformed" for line in lines[1:])
+    code, lines, _ = decode(capsys, "vmc", path)
+    assert (lines[0]["reason"], [line["type"] for line in lines[1:]]) == ("not_osc", ["VMC"] * len(bundles))
+    assert lines[1]["value"]["time_s"] == 1.5
+    names = {name for line in lines[1:] for name in line["value"]["transforms"]}
+    assert {"Hips", "Head", "LeftHand", "RightFoot"} <= names
 
 
 def test_offsets_point_at_the_packets(capsys, shared_data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from teleopd.drivers.natnet.source import NatNetSource
+from teleopd.drivers.pico.source import PicoSource
 from teleopd.drivers.xsens.emulator import EmulatorOptions
 from teleopd.launch.config import ConfigError, RunConfig
 from teleopd.launch.options import checked, constructor_options, parse_pairs
@@ -25,6 +26,15 @@ def test_values_get_the_declared_type():
     found = checked({"freeze_at_s": "5", "character": "2", "rate_hz": "none"}, EmulatorOptions, "emulator xsens")
     assert found == {"freeze_at_s": 5.0, "character": 2, "rate_hz": None}
     assert isinstance(found["freeze_at_s"], float)
+
+
+def test_buttons_are_named_in_words_or_in_a_table():
+    found = checked({"buttons": "b:stop,a:force_limit_up"}, PicoSource, "source pico")
+    assert found == {"buttons": {"b": "stop", "a": "force_limit_up"}}
+    assert checked({"buttons": {"y": "stop"}}, PicoSource, "source pico") == {"buttons": {"y": "stop"}}
+    for bad in ("b", "b:", "", {}, {"b": 1}, 3):
+        with pytest.raises(ConfigError, match=r"^option 'buttons' of source pico is '.*'; give names like b:stop,"):
+            checked({"buttons": bad}, PicoSource, "source pico")
 
 
 def test_an_unknown_option_names_the_nearest():

@@ -16,9 +16,10 @@ from teleopd.launch import service_run
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.operator_script import BALANCING, OperatorScript
+from teleopd.launch.processes import TABLE
 from teleopd.launch.service_run import SIGNALS, ServiceRun
 from teleopd.robots.ipc.session import Session, SessionBusy, SessionOwner, session_of
-from teleopd.safety.words import Act, Mode, SafetyStatus
+from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
 from teleopd.service.child import REFUSED_EXIT
 
 
@@ -45,13 +46,25 @@ def run(said: list[str]) -> ServiceRun:
     return ServiceRun(RunConfig(kinematic=True), say=said.append)
 
 
-def refused(tmp_path: Path, name: str) -> tuple[Any, Any]:
+def refused(tmp_path: Path, name: str, restarts: int = 0) -> tuple[Any, Any]:
     """An owner and the processes of a run in which that child has refused its set-up."""
     (tmp_path / f"{name}.refused").write_text("port 9763 is taken")
-    child = SimpleNamespace(process=SimpleNamespace(exitcode=REFUSED_EXIT), reported=False)
-    running = SimpleNamespace(process=SimpleNamespace(exitcode=None), reported=False)
+    def child_of(row: str, exitcode: int | None, restarts: int) -> Any:
+        process = SimpleNamespace(exitcode=exitcode)
+        return SimpleNamespace(process=process, reported=False, restarts=restarts, spec=TABLE[row])
+
+    child, running = child_of(name, REFUSED_EXIT, restarts), child_of("robot-io", None, 0)
     owner = SimpleNamespace(session=Session("unitree_g1", tmp_path))
     return owner, SimpleNamespace(children={"robot-io": running, name: child})
+
+
+@pytest.mark.parametrize("mode", [Mode.DAMPED, Mode.ACTIVE])
+def test_a_replaced_motor_process_that_is_refused_is_tried_again(
+    run: ServiceRun, said: list[str], tmp_path: Path, mode: Mode
+):
+    owner, processes = refused(tmp_path, "robot-io", restarts=1)
+    run._check_refusals(owner, processes, status(mode))
+    assert said == [] and not processes.children["robot-io"].reported, "`watch` starts it anew"
 
 
 @pytest.mark.parametrize("mode", [None, *(mode for mode in Mode if mode not in BALANCING)])
@@ -126,6 +139,7 @@ def test_a_failure_of_the_parent_walks_the_robot_down_before_it_ends(
     asked: list[Act] = []
     mode = [Mode.ACTIVE]
     clock = [10**9]
+    causes = [0]
 
     def loop(_owner: object, _processes: object) -> None:
         raise ZeroDivisionError("a mistake in a report")
@@ -133,9 +147,10 @@ def test_a_failure_of_the_parent_walks_the_robot_down_before_it_ends(
     def operate(_status: object, _now_ns: int) -> None:
         """The robot answers each act at once."""
         clock[0] += 50_000_000
-        step = stubbed._script.step(status(mode[0])._replace(t_ns=clock[0]), clock[0])
+        step = stubbed._script.step(status(mode[0])._replace(t_ns=clock[0], causes=causes[0]), clock[0])
         if step.act is not Act.NONE:
             asked.append(step.act)
+        causes[0] |= (step.act is Act.STOP) << Cause.OPERATOR_STOP
         mode[0] = {Act.STOP: Mode.ARMED, Act.DAMP: Mode.DAMPED}.get(step.act, mode[0])
 
     monkeypatch.setattr(stubbed, "_loop", loop)

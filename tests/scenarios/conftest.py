@@ -42,12 +42,14 @@ def until(done: Callable[[], bool], what: str, timeout_s: float = LONG_S) -> Non
 
 
 class Emulator:
-    """`teleop emulate xsens` as a process."""
+    """`teleop emulate` as a process, which sees the service whose `environment` it is given."""
 
-    def __init__(self, port: int, *flags: str) -> None:
+    def __init__(
+        self, port: int, *flags: str, device: str = "xsens", environment: dict[str, str] | None = None
+    ) -> None:
         self.process = subprocess.Popen(
-            [*TELEOP, "emulate", "xsens", "--port", str(port), "--rate", "60", "--loop", "--quiet", *flags],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [*TELEOP, "emulate", device, "--port", str(port), "--rate", "60", "--loop", "--quiet", *flags],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
 
     def kill(self) -> None:
@@ -125,8 +127,8 @@ class Service:
     def has_child(self, name: str) -> bool:
         return any(child.name() == f"teleop:{name}"[:15] for child in self.see_children())
 
-    def emulate(self, *flags: str) -> Emulator:
-        self._emulators.append(Emulator(self.port, *flags))
+    def emulate(self, *flags: str, device: str = "xsens") -> Emulator:
+        self._emulators.append(Emulator(self.port, *flags, device=device, environment=self.environment))
         return self._emulators[-1]
 
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:

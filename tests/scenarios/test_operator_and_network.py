@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.timeout(300), py
 
 REPORT_KEYS = {
     "schema", "robot", "source", "policy", "config_sha256", "duration_s", "upright", "fell_at_s", "frames",
-    "source_hz", "latency_ms", "tracking", "modes", "interventions", "loop", "recording",
+    "source_hz", "source_health", "latency_ms", "lookahead", "force_limit_n", "tracking",
+    "modes", "interventions", "loop", "recording",
 }  # fmt: skip
 STAGES = {"receipt_to_reference", "receipt_to_target", "receipt_to_command", "policy", "retarget"}
 MS = 1_000_000

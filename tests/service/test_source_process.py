@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from teleopd.drivers.health import Content, HealthMeter
 from teleopd.drivers.human_pose import MVN, HumanPose
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.source import SourceCounters, SourceState, SourceUnavailable
@@ -17,6 +18,7 @@ from teleopd.robots.ipc.session import Session
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service import source_process
 from teleopd.service.child import REFUSED_EXIT, Ending, refusal
+from teleopd.service.device_buttons import DeviceButtons
 from teleopd.service.source_process import SourceStage, human_view
 from teleopd.service.streams import FAMILIES, MAX_BODIES, Bus
 
@@ -134,6 +136,7 @@ class EndAfter(Ending):
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
     (tmp_path / "g1").mkdir()
+    (tmp_path / "g1" / "token").write_text("42")
     return Session("unitree_g1", tmp_path / "g1")
 
 
@@ -143,7 +146,8 @@ def test_references_and_health_are_published(
     monkeypatch.setattr(source_process, "STATUS_PERIOD_S", 0.0)
     bus = Bus(session, MODEL.n, create=True)
     source = ScriptedSource([frame(walk, 0), frame(walk, 1), frame(walk, 1), frame(walk, 2)])
-    asyncio.run(source_process._run(source, source_stage, bus, EndAfter(20)))
+    buttons = DeviceButtons(session, bus)
+    asyncio.run(source_process._run(source, source_stage, buttons, bus, EndAfter(20)))
     reference = bus.slot("reference").read()
     assert (reference.seq, reference.valid) == (3, True)
     assert reference.t_published_ns > 0
@@ -152,6 +156,9 @@ def test_references_and_health_are_published(
     status = bus.slot("source_status").read()
     assert (status.received, status.used, status.dropped, status.late) == (40, 3, 5, 4)
     assert status.rejected == 1 + 5 + 1, "undecodable, foreign, refused by the checks"
+    assert (Content(status.content), status.resets, status.delay_p99_ms, status.jitter_ms) == (Content.FRESH, 0, 0, 0)
+    assert status.last_pose_ns == frame(walk, 2).t_ns
+    assert status.age_ms == pytest.approx((status.t_ns - frame(walk, 2).t_ns) / 1e6)
     assert bytes(status.last_rejection).rstrip(b"\0") == ("ä" * 120).encode()
     assert source.closed == 1
 
@@ -167,7 +174,7 @@ def test_the_rate_is_that_of_delivered_poses(
     source.counters.delivered = 90
 
     async def publish() -> None:
-        await source_process._publish_status(source, source_stage, bus, EndAfter(2))
+        await source_process.publish_status(source, source_stage, HealthMeter(60.0), bus, EndAfter(2))
 
     asyncio.run(publish())
     assert bus.slot("source_status").read().rate_hz == pytest.approx(90 / 1.2)

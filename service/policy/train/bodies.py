@@ -60,7 +60,7 @@ class Randomised(NamedTuple):
     stiff_wrists: bool
     """Wrist gains of the real robot (kp 20) instead of the simulated one's (kp 4)."""
     delay: int
-    """Physics steps from the policy's answer to the motors, 0 to 4."""
+    """Physics steps from the policy's answer to the motors, 0 to 16; the distillation draws 0 to 4."""
     noise: float
     """Factor on the student's sensor noise."""
 
@@ -106,6 +106,8 @@ class Body:
         self._torso = base.body(TORSO).id
         self._pelvis = base.body(MODEL.root_body).id
         self._soles = np.array([base.site(name).id for name in MODEL.sole_sites])
+        self._keys = np.array([base.site(name).id for name in MODEL.key_sites])
+        self._ghost: Any = None
 
     def become(self, r: Randomised) -> None:
         """Take on masses, friction and gains."""
@@ -134,6 +136,31 @@ class Body:
     def push(self, force_w: Array) -> None:
         """A force on the pelvis until the next call, world frame [N], (3,)."""
         self.data.xfrc_applied[self._pelvis, :3] = force_w
+
+    def key_sites(self) -> Array:
+        """In the world at the last physics step's begin [m], (sites, 3)."""
+        out: Array = self.data.site_xpos[self._keys]
+        return out
+
+    def soles(self) -> Array:
+        """Sole sites likewise, (8, 3)."""
+        out: Array = self.data.site_xpos[self._soles]
+        return out
+
+    def pelvis(self) -> Array:
+        """Likewise, (3,)."""
+        out: Array = self.data.xpos[self._pelvis]
+        return out
+
+    def key_sites_of(self, quat: Array, joints: Array) -> Array:
+        """Key sites of a posture with the pelvis in the origin [m], (sites, 3)."""
+        if self._ghost is None:
+            self._ghost = mujoco.MjData(self._base)
+        ghost = self._ghost
+        ghost.qpos[:3], ghost.qpos[3:7], ghost.qpos[7:] = 0.0, quat, joints
+        mujoco.mj_kinematics(self._base, ghost)
+        out: Array = ghost.site_xpos[self._keys]
+        return out
 
     def advance(self, target: Array, delay: int) -> None:
         """One policy tick; `target` (29,) [rad] reaches the motors after `delay` physics steps."""

@@ -9,30 +9,39 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from teleopd.service.evaluation.robot_motion import NotAMotion
+from teleopd.service.policy.train.assess import DISTILLED, FINE_TUNED, SHIPPED, assess, card_figures
+from teleopd.service.policy.train.assess import TEACHER as TEACHER_ACTOR
 from teleopd.service.policy.train.channels import Clip, Float32
 from teleopd.service.policy.train.dagger import Distillation, Report, read_checkpoint, student_of
 from teleopd.service.policy.train.export import ExportFailed, training_card, write_policy
-from teleopd.service.policy.train.features import COLUMNS
-from teleopd.service.policy.train.figures import markdown, summary
-from teleopd.service.policy.train.motions import NotAMotion, training_clips
+from teleopd.service.policy.train.harder import HardReferences, drawn_hard
+from teleopd.service.policy.train.judge import Judge, acting
+from teleopd.service.policy.train.motions import training_clips
+from teleopd.service.policy.train.ppo import CHECKPOINT as FINETUNED
+from teleopd.service.policy.train.ppo import FineTuning, PpoReport, finetuned_student, read_finetuned
+from teleopd.service.policy.train.ppo_settings import PpoSettings
 from teleopd.service.policy.train.references import ReferenceGenerator
 from teleopd.service.policy.train.settings import Settings
-from teleopd.service.policy.train.suite import held_out_clips, run, trials
+from teleopd.service.policy.train.suite import held_out_clips
 from teleopd.service.policy.train.teacher import Teacher
 from teleopd.service.policy.train.world import Seen
 
 PROGRESS = "progress.jsonl"
+FINETUNING_PROGRESS = "finetuning.jsonl"
 CLIPS = "clips.npz"
 EVALUATION = "evaluation.json"
 TEACHER = "policies/twist2/twist2_1017_20k.onnx"
+WIDENING: dict[str, Any] = {"widened": True, "known_gains": True, "learning_rate": 4e-4, "beta_over": 1e-6, "leg": 50}
+"""Settings of a distillation that goes on from a trained network on the robots and references of fine-tuning."""
 PRINT_S = 20.0
 """Between lines where the output is no terminal."""
 
@@ -46,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 evaluate(args.out, args.data, args.threads)
             if args.export is not None:
                 export(args.out, args.export)
+        elif args.finetune:
+            finetune(args)
         else:
             train(args)
     except (FileNotFoundError, NotAMotion, ExportFailed, ValueError) as error:
@@ -62,58 +73,106 @@ def train(args: argparse.Namespace) -> None:
     """
     minutes = Settings().minutes if args.minutes is None else args.minutes
     settings = Settings(
-        seed=args.seed, minutes=minutes, iterations=args.iterations, threads=args.threads, robots=args.robots,
-        keep_buffer=args.keep_buffer, buffer=args.buffer,
+        seed=args.seed, minutes=minutes, iterations=args.iterations, threads=args.threads,
+        robots=args.robots or Settings().robots, keep_buffer=args.keep_buffer, buffer=args.buffer,
     )  # fmt: skip
     if args.resume:
         settings = Settings.from_dict(read_checkpoint(args.out)["settings"])
         if args.minutes is not None:
             settings = replace(settings, minutes=args.minutes)
+    start = None if args.widen is None or args.resume else student_of(args.widen)
+    if start is not None:
+        settings = replace(settings, **WIDENING)
     args.out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher(_teacher_file(args.data), settings.threads)
-    distillation = Distillation(settings, training_card(), ReferenceGenerator(clips_for(args.out, args.data)), teacher)
+    clips = clips_for(args.out, args.data)
+    base = ReferenceGenerator(clips)
+    distillation = (
+        Distillation(settings, training_card(), HardReferences(base, clips), teacher, errors=drawn_hard)
+        if settings.widened
+        else Distillation(settings, training_card(), base, teacher)
+    )
     if args.resume:
         distillation.restore(args.out)
+    elif start is not None:
+        distillation.start_from(start)
     with (args.out / PROGRESS).open("a", encoding="utf-8") as log, _bar() as bar:
         distillation.run(args.out, _reporter(log.write, bar))
     distillation.close()
 
 
+def finetune(args: argparse.Namespace) -> None:
+    """Fine-tune the folder's distilled student until the run's end.
+
+    Raises:
+        FileNotFoundError: the teacher, the distilled student, or with `--resume` the fine-tuning's checkpoint, is
+            absent.
+    """
+    settings = PpoSettings(seed=args.seed, iterations=args.iterations, threads=args.threads)
+    settings = replace(settings, **{k: v for k in ("minutes", "robots") if (v := getattr(args, k)) is not None})
+    if args.resume:
+        settings = PpoSettings.from_dict(read_finetuned(args.out)["settings"])
+        if args.minutes is not None:
+            settings = replace(settings, minutes=args.minutes)
+    student = student_of(args.out)
+    clips, teacher = clips_for(args.out, args.data), Teacher(_teacher_file(args.data), threads=1)
+    references = HardReferences(ReferenceGenerator(clips), clips)
+    judge = Judge(clips, training_card(), settings.threads)
+    tuning = FineTuning(settings, training_card(), references, teacher, student, judge)
+    if args.resume:
+        tuning.restore(args.out)
+        if tuning.scores:
+            judge.allowed_mm = tuning.scores[0][2]
+        tuning.look_again()
+    with (args.out / FINETUNING_PROGRESS).open("a", encoding="utf-8") as log, _bar() as bar:
+        tuning.run(args.out, _finetuning_reporter(log.write, bar, tuning))
+    tuning.close()
+    print("looks (iteration, points, key-body mm):", *tuning.scores)
+
+
 def evaluate(folder: Path, data: Path, threads: int) -> dict[str, Any]:
-    """Run the battery for student and teacher, write `evaluation.json` and print the table."""
-    student = student_of(folder)
-    teacher = Teacher(_teacher_file(data), threads)
-
-    def act(seen: Seen) -> Float32:
-        return student.act(np.ascontiguousarray(seen.student[:, COLUMNS]))
-
-    battery = trials(clips_for(folder, data), held_out_clips(data))
-    actors: dict[str, Callable[[Seen], Float32]] = {"student": act, "teacher": lambda seen: teacher(seen.teacher)}
-    found: dict[str, Any] = {}
-    for name, actor in actors.items():
-        with _bar() as bar:
-            task = bar.add_task(f"{name}: {len(battery)} trials", total=1.0)
-            outcomes = run(battery, actor, training_card(), threads, partial(_advance, bar, task))
-        found[name] = summary(outcomes)
+    """Judge the folder's networks and the teacher, write `evaluation.json` and print the tables."""
     state = read_checkpoint(folder)
-    found["training"] = {key: state[key] for key in ("iteration", "samples", "updates", "elapsed_s")}
+    actors: dict[str, Callable[[Seen], Float32]] = {DISTILLED: acting(student_of(folder))}
+    found: dict[str, Any] = {"training": {key: state[key] for key in ("iteration", "samples", "updates", "elapsed_s")}}
+    if (folder / FINETUNED).is_file():
+        tuned = read_finetuned(folder)
+        actors[FINE_TUNED] = acting(finetuned_student(folder))
+        found["fine_tuning"] = {key: tuned[key] for key in ("iteration", "samples", "updates", "elapsed_s", "skipped")}
+    teacher = Teacher(_teacher_file(data), threads)
+    actors[TEACHER_ACTOR] = lambda seen: teacher(seen.teacher)
+    torch.set_num_threads(1)
+    with _bar() as bar:
+        task = bar.add_task("", total=1.0)
+
+        def told(what: str, done: int, of: int) -> None:
+            bar.update(task, completed=done / of, description=what)
+
+        clips, held_out = clips_for(folder, data), held_out_clips(data)
+        found.update(assess(actors, clips, held_out, training_card(), threads, told))
     (folder / EVALUATION).write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(markdown({name: found[name] for name in actors}))
+    print(card_figures(found))
     return found
 
 
 def export(folder: Path, to: Path) -> None:
-    """Write `default.onnx`, `.toml` and `.md` into `to`; the model card shows the last evaluation."""
-    figures = "Not evaluated yet: run the training module with `--evaluate` first.\n"
+    """Write `default.onnx`, `.toml` and `.md` into `to`: the network that the last evaluation found better.
+
+    Without an evaluation the distilled one.
+
+    Raises:
+        ExportFailed: the evaluation is an older version's.
+    """
+    figures, student = "Not evaluated yet: run the training module with `--evaluate` first.\n", student_of(folder)
     path = folder / EVALUATION
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
-        training = found.pop("training")
-        figures = markdown(found) + (
-            f"\n\nTraining: {training['samples'] / 1e6:.1f} million samples, {training['updates']} updates, "
-            f"{training['elapsed_s'] / 60:.0f} minutes.\n"
-        )
-    for written in write_policy(student_of(folder), to, figures):
+        if SHIPPED not in found:
+            raise ExportFailed(f"{path} is of an older version; run the training module with `--evaluate` again")
+        figures = card_figures(found)
+        if found[SHIPPED] == FINE_TUNED:
+            student = finetuned_student(folder)
+    for written in write_policy(student, to, figures):
         print(f"{written}: {written.stat().st_size} bytes")
 
 
@@ -127,10 +186,6 @@ def clips_for(folder: Path, data: Path) -> list[Clip]:
         return clips
     with np.load(path) as stored:
         return [Clip(name, stored[name]) for name in stored.files]
-
-
-def _advance(bar: Progress, task: TaskID, done: int, all_: int) -> None:
-    bar.update(task, completed=done / all_)
 
 
 def _teacher_file(data: Path) -> Path:
@@ -166,17 +221,51 @@ def _reporter(write: Callable[[str], object], bar: Progress) -> Callable[[Report
     return report
 
 
+def _finetuning_reporter(
+    write: Callable[[str], object], bar: Progress, tuning: FineTuning
+) -> Callable[[PpoReport], None]:
+    """Shows and logs an iteration."""
+    task = bar.add_task("fine-tuning", total=1.0)
+    printed = -math.inf
+
+    def report(r: PpoReport) -> None:
+        nonlocal printed
+        values = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in r._asdict().items()}
+        write(json.dumps(values) + "\n")
+        score = "" if tuning.score is None else f"  best {tuning.score.points} points"
+        text = (
+            f"{100 * r.share_done:5.1f} %  {r.samples / 1e6:.2f} M samples  "
+            f"{r.samples / max(r.elapsed_s, 1e-9):.0f}/s  "
+            f"reward {r.reward:+.4f}  {r.falls_per_minute:.2f} falls/min  KL {r.kl:.4f}  std {r.std:.3f}  "
+            f"teacher {r.teacher_loss:.4f}{score}"
+        )
+        bar.update(task, completed=r.share_done, description=text)
+        if not bar.console.is_terminal and time.monotonic() - printed > PRINT_S:
+            printed = time.monotonic()
+            print(text, flush=True)
+
+    return report
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m teleopd.service.policy.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, progress and evaluation")
     parser.add_argument(
-        "--minutes", type=float, help="training time [min], 30 if not given; with --resume a new total"
+        "--minutes", type=float,
+        help="training time [min], 30 if not given, 75 with --finetune; with --resume a new total",
     )
+    parser.add_argument(
+        "--finetune", action="store_true", help="reinforcement fine-tuning (PPO) of the folder's distilled student"
+    )
+    parser.add_argument(
+        "--widen", type=Path, metavar="FROM",
+        help="distil on from that folder's network, on the harder robots and references of fine-tuning",
+    )  # fmt: skip
     parser.add_argument("--iterations", type=int, default=0, help="length in iterations instead: repeatable exactly")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, with its settings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--robots", type=int, default=128, help="stepped together")
+    parser.add_argument("--robots", type=int, help="stepped together: 128 if not given, 160 in fine-tuning")
     parser.add_argument("--buffer", type=int, default=3_000_000, help="samples kept, 1.1 kB each")
     parser.add_argument("--keep-buffer", action="store_true", help="store the samples in checkpoints")
     parser.add_argument("--data", type=Path, default=_data_beside(), help="folder of public data with the teacher")

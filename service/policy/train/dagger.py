@@ -10,16 +10,17 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from teleopd.robots.model import Array
 from teleopd.service.policy.card import Card
 from teleopd.service.policy.train.bodies import Randomised
 from teleopd.service.policy.train.channels import DT_S, Float32, N
 from teleopd.service.policy.train.features import COLUMNS
-from teleopd.service.policy.train.references import ReferenceGenerator
+from teleopd.service.policy.train.known_gains import gains_of, same_torque
 from teleopd.service.policy.train.replay import Replay
 from teleopd.service.policy.train.settings import Settings
 from teleopd.service.policy.train.student import Student, follow
@@ -50,16 +51,26 @@ class Report(NamedTuple):
     """Training time, earlier sessions included."""
 
 
+class Tracks(Protocol):
+    """What makes references."""
+
+    def track(self, rng: np.random.Generator) -> Array:
+        """One track, (ticks, 35)."""
+        ...
+
+
 class Distillation:
     """One run in one folder. `run` goes on until the end or the next checkpoint's stop."""
 
     def __init__(
-        self, settings: Settings, card: Card, generator: ReferenceGenerator, teacher: Callable[[Float32], Float32],
+        self, settings: Settings, card: Card, generator: Tracks, teacher: Callable[[Float32], Float32],
         clock: Callable[[], float] = time.monotonic,
+        errors: Callable[[np.random.Generator, int], Randomised] = Randomised.drawn,
     ) -> None:  # fmt: skip
-        """`teacher` gives raw actions for its own observations, (k, 1432) -> (k, 29)."""
+        """`teacher` gives raw actions for its own observations, (k, 1432) -> (k, 29); `errors` draws a robot."""
         self.settings = settings
         self._card, self._generator, self._teacher, self._clock = card, generator, teacher, clock
+        self._errors = errors
         torch.manual_seed(settings.seed)
         self.student, self.average = Student(settings.hidden), Student(settings.hidden)
         self.average.load_state_dict(self.student.state_dict())
@@ -116,7 +127,7 @@ class Distillation:
         """Robot `i` starts anew: other errors, another track, standing or in the middle of it."""
         rng = self._rng
         track = self._generator.track(rng)
-        errors = Randomised.drawn(rng, world.nbody)
+        errors = self._errors(rng, world.nbody)
         shaken = rng.normal(0.0, 0.03, N) if rng.random() < 0.5 else 0.0
         standing = rng.random() < self.settings.standing_starts
         at = 0 if standing else int(rng.integers(0, len(track) - LAST_START_TICKS))
@@ -126,11 +137,13 @@ class Distillation:
     def _collect(self, world: World) -> int:
         """`ticks` ticks of every robot into the buffer; returns the falls."""
         rng, falls = self._rng, 0
-        torch.set_num_threads(1)  # a second one would spin beside the physics
+        torch.set_num_threads(1)  # a second one spins: beside the physics, and in updates on a busy machine
         for _ in range(self.settings.ticks):
             seen = world.see(rng)
             used = np.ascontiguousarray(seen.student[:, COLUMNS])
             wanted = self._teacher(seen.teacher)
+            if self.settings.known_gains:
+                wanted = same_torque(wanted, world.qpos[:, 7:].astype(np.float32), gains_of(world))
             self.replay.add(used, wanted)
             self.samples += world.count
             redrawn = rng.random(world.count) < self.settings.redraw
@@ -160,7 +173,6 @@ class Distillation:
             for network in (self.student, self.average):
                 network.normalise_to(self.replay.all_seen())
             self._normalised = True
-        torch.set_num_threads(s.threads)
         self._due += s.robots * s.ticks * s.reuse / s.batch
         losses = []
         while self._due >= 1.0:
@@ -217,6 +229,12 @@ class Distillation:
         if "replay" in state:
             self.replay.restore({k: v.numpy() if isinstance(v, torch.Tensor) else v
                                  for k, v in state["replay"].items()})  # fmt: skip
+
+    def start_from(self, student: Student) -> None:
+        """Begin with a trained network instead of a random one; its inputs' normalisation stays."""
+        self.student.load_state_dict(student.state_dict())
+        self.average.load_state_dict(student.state_dict())
+        self._normalised = True
 
     def close(self) -> None:
         """End the physics threads."""

@@ -6,10 +6,8 @@ serve evaluation only: `training_clips` never opens them.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +17,8 @@ from teleopd.drivers.motion_file.human import arm, compose, relaxed, spine
 from teleopd.drivers.motion_file.library import load_motion, motion_names
 from teleopd.robots.model import Array
 from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.service.evaluation.robot_motion import NotAMotion as NotAMotion
+from teleopd.service.evaluation.robot_motion import read_robot_motion
 from teleopd.service.policy.train.channels import RATE_HZ, Clip, channels_of
 from teleopd.service.retarget.retargeter import Retargeter
 
@@ -28,25 +28,6 @@ LICENSED = {
     "xsens_gmr_boxing_120Hz.bvh": "MIT",
 }
 """BVH files whose terms allow a published policy -> the terms."""
-MAX_SPEED_M_S, MAX_RATE_RAD_S = 4.0, 30.0
-"""Between consecutive frames; faster leading frames of a pickle are capture glitches (policy.md 2.8)."""
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"),
-    ("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer"),
-    ("numpy", "ndarray"), ("numpy", "dtype"),
-}  # fmt: skip
-
-
-class NotAMotion(ValueError):
-    """A motion pickle that holds something else; says what."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise NotAMotion(f"the pickle wants to load {module}.{name}; motions hold numpy arrays, lists and strings")
-        return super().find_class(module, name)
 
 
 def twist2_clip(path: Path) -> Clip:
@@ -55,21 +36,8 @@ def twist2_clip(path: Path) -> Clip:
     Raises:
         NotAMotion: it holds other things than arrays, or not a G1 motion.
     """
-    with path.open("rb") as file:
-        data = _Unpickler(file).load()
-    try:
-        fps, pos, dof = float(data["fps"]), np.asarray(data["root_pos"], float), np.asarray(data["dof_pos"], float)
-        quat = np.asarray(data["root_rot"], float)[:, [3, 0, 1, 2]]
-    except (KeyError, TypeError, IndexError) as error:
-        raise NotAMotion(f"{path.name} has no fps, root_pos, root_rot and dof_pos: {error}") from None
-    if dof.ndim != 2 or dof.shape[1] != MODEL.n:
-        raise NotAMotion(f"{path.name} moves {dof.shape[-1]} joints, the {MODEL.name} has {MODEL.n}")
-    speed = np.linalg.norm(np.diff(pos, axis=0), axis=1) * fps
-    rate = np.abs(np.diff(dof, axis=0)).max(axis=1) * fps
-    bad = np.flatnonzero((speed > MAX_SPEED_M_S) | (rate > MAX_RATE_RAD_S))
-    leading = [i for i in bad if i < 5]
-    first = leading[-1] + 1 if leading else 0
-    return Clip(path.stem, channels_of(resampled(np.hstack((pos, quat, dof))[first:], fps)))
+    motion = read_robot_motion(path, MODEL)
+    return Clip(path.stem, channels_of(resampled(motion.qpos, motion.fps)))
 
 
 def resampled(qpos: Array, fps: float) -> Array:

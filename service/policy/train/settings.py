@@ -47,6 +47,10 @@ class Settings:
     redraw: float = 0.03
     """Chance a tick that the driver of a robot is drawn again."""
     standing_starts: float = 0.5
+    widened: bool = False
+    """On the robots and references of fine-tuning."""
+    known_gains: bool = False
+    """Labels of a teacher that knows each robot's gains."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints."""

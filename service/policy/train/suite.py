@@ -69,7 +69,8 @@ class Trial:
     changes: tuple[tuple[str, object], ...] = ()
     """Fields of `Randomised` that differ from the nominal robot."""
     push_w: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """[N], for 0.2 s after 2 s."""
+    """[N], for 0.2 s."""
+    push_at_s: float = PUSH_AT_S
     shaken: int | None = None
     """Seed of a disturbed start and a noisy reference."""
 
@@ -93,10 +94,10 @@ def trials(clips: Sequence[Clip], held_out: Sequence[Clip]) -> list[Trial]:
     """The battery; `clips` are the example clips and may hold more gaits' clips, `held_out` what was never seen."""
     examples = [clip for clip in clips if clip.name.startswith("0807_")]
     return [
-        *(_play("clips", clip) for clip in examples),
-        *(_play("clips +20 ms", clip, changes=(("delay", SUBSTEPS),)) for clip in examples),
+        *(play("clips", clip) for clip in examples),
+        *(play("clips +20 ms", clip, changes=(("delay", SUBSTEPS),)) for clip in examples),
         *(
-            _play("clips perturbed +20 ms", clip, changes=(("delay", SUBSTEPS),), shaken=seed)
+            play("clips perturbed +20 ms", clip, changes=(("delay", SUBSTEPS),), shaken=seed)
             for clip in examples
             for seed in range(SEEDS)
         ),
@@ -105,10 +106,10 @@ def trials(clips: Sequence[Clip], held_out: Sequence[Clip]) -> list[Trial]:
         *_pushes(150.0),
         _squat(),
         *_gaits(clips),
-        *(_play(_held_out_group(clip), clip) for clip in held_out),
-        *(_play(f"gains x{k}", clip, changes=(("kp", np.full(N, k)),)) for k in (0.7, 1.3) for clip in examples),
-        *(_play("friction 0.35", clip, changes=(("friction", 0.35),)) for clip in examples),
-        *(_play("torso +5 kg", clip, changes=(("torso_kg", 5.0),)) for clip in examples),
+        *(play(_held_out_group(clip), clip) for clip in held_out),
+        *(play(f"gains x{k}", clip, changes=(("kp", np.full(N, k)),)) for k in (0.7, 1.3) for clip in examples),
+        *(play("friction 0.35", clip, changes=(("friction", 0.35),)) for clip in examples),
+        *(play("torso +5 kg", clip, changes=(("torso_kg", 5.0),)) for clip in examples),
     ]
 
 
@@ -140,11 +141,12 @@ def run(
     steps = max(len(trial.track) for trial in all_trials)
     q, pos = np.full((steps, len(all_trials), N), np.nan), np.full((steps, len(all_trials), 7), np.nan)
     fell: list[float | None] = [None] * len(all_trials)
-    first, last = round(PUSH_AT_S * RATE_HZ), round((PUSH_AT_S + PUSH_S) * RATE_HZ)
+    firsts = [round(trial.push_at_s * RATE_HZ) for trial in all_trials]
+    lasting = round(PUSH_S * RATE_HZ)
     for tick in range(steps):
         for i, trial in enumerate(all_trials):
-            if tick in (first, last):
-                world.push(i, np.array(trial.push_w) if tick == first else np.zeros(3))
+            if tick - firsts[i] in (0, lasting):
+                world.push(i, np.array(trial.push_w) if tick == firsts[i] else np.zeros(3))
         world.act(actor(world.see(rng)))
         q[tick, world.active], pos[tick, world.active] = world.qpos[world.active, 7:], world.qpos[world.active, :7]
         for i in np.flatnonzero(world.fallen() & world.active).tolist():
@@ -187,7 +189,7 @@ def _outcome(trial: Trial, fell: float | None, q: Array, pos: Array, error: KeyB
     )  # fmt: skip
 
 
-def _play(
+def play(
     group: str, clip: Clip, *, changes: tuple[tuple[str, object], ...] = (), shaken: int | None = None
 ) -> Trial:
     """A clip after a second of standing and a second's way into its first frame."""

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from teleopd.robots.model import Array
+from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.card import Card
-from teleopd.service.policy.train.bodies import Body, Randomised, reduced_model
+from teleopd.service.policy.train.bodies import SUBSTEPS, Body, Randomised, reduced_model
 from teleopd.service.policy.train.channels import (
     DT_S,
     JOINTS,
@@ -44,6 +45,8 @@ FALLEN_UP = 0.5
 """Cosine of the pelvis's tilt."""
 PUSH_CHANCE = 0.004
 """A tick."""
+LONGEST_WHOLE = 3
+"""Whole ticks that an answer may be late, besides a part of one."""
 SENSOR_SCALE: Float32 = np.concatenate((
     np.full(3, 0.1 * 0.25), np.full(2, 0.02), np.full(N, 0.01), np.full(N, 0.5 * 0.05), np.zeros(N),
 )).astype(np.float32)  # fmt: skip
@@ -59,11 +62,28 @@ class Seen(NamedTuple):
     """(k, 1432)"""
 
 
+class Measured:
+    """What rewards need besides the state, at the last physics step's begin."""
+
+    def __init__(self, count: int) -> None:
+        sites = len(MODEL.key_sites)
+        self.sites: Array = np.zeros((count, sites, 3))
+        """Key sites in the world [m]."""
+        self.wanted_sites: Array = np.zeros((count, sites, 3))
+        """The reference's, from its pelvis, heading forward."""
+        self.pelvis: Array = np.zeros((count, 3))
+        self.soles: Array = np.zeros((count, len(MODEL.sole_sites), 3))
+        self.torque: Array = np.zeros((count, N))
+        """[N m]"""
+
+
 class World:
     """`count` robots stepped together on `threads` threads. Deterministic for a given generator of random numbers."""
 
-    def __init__(self, count: int, card: Card, threads: int) -> None:
+    def __init__(self, count: int, card: Card, threads: int, measure: bool = False) -> None:
+        """`measure`: keep what rewards need at every tick."""
         self.count = count
+        self.measured = Measured(count) if measure else None
         base = reduced_model()
         self.nbody = int(base.nbody)
         self.bodies = [Body(base, card) for _ in range(count)]
@@ -78,7 +98,7 @@ class World:
         self._noise: Float32 = np.zeros(count, dtype=np.float32)
         self._pushed: npt.NDArray[np.intp] = np.zeros(count, dtype=np.intp)
         self._student, self._teacher = StudentView(count), TeacherView(count)
-        self._targets: Array = np.zeros((count, N))
+        self._targets: Array = np.zeros((LONGEST_WHOLE + 1, count, N))
         self.active: npt.NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
         """Robots that `act` moves; the others rest."""
 
@@ -103,6 +123,7 @@ class World:
         self.errors[i], self.tracks[i], self.at[i], self._noise[i] = errors, track, at, errors.noise
         self._pushed[i] = 0
         self.last_action[i] = 0.0
+        self._targets[:, i] = qpos[7:]
         which = np.arange(self.count) == i
         self._student.reset(which)
         self._teacher.reset(which)
@@ -124,15 +145,28 @@ class World:
     def act(self, action: Float32) -> None:
         """One tick with each robot's raw action (k, 29)."""
         self.last_action[:] = action
-        self._targets[:] = np.clip(action, -ACTION_CLIP, ACTION_CLIP) * ACTION_SCALE + DEFAULT
+        self._targets[1:] = self._targets[:-1].copy()
+        self._targets[0] = np.clip(action, -ACTION_CLIP, ACTION_CLIP) * ACTION_SCALE + DEFAULT
         list(self._pool.map(self._advance, self._parts))
         self.at += 1
 
     def _advance(self, part: npt.NDArray[np.intp]) -> None:
         for i in part[self.active[part]]:
             body = self.bodies[i]
-            body.advance(self._targets[i], self.errors[i].delay)
+            delay = self.errors[i].delay
+            whole = max(delay - 1, 0) // SUBSTEPS
+            body.advance(self._targets[whole, i], delay - whole * SUBSTEPS)
             self.qpos[i], self.qvel[i] = body.data.qpos, body.data.qvel
+            if self.measured is not None:
+                self._measure(i, body, self.measured)
+
+    def _measure(self, i: int, body: Body, m: Measured) -> None:
+        track = self.tracks[i]
+        row = track[min(self.at[i], len(track) - 1)]
+        attitude = quaternion(row[ROLL], row[PITCH], np.zeros(()))
+        m.wanted_sites[i] = body.key_sites_of(attitude, row[JOINTS])
+        m.sites[i], m.pelvis[i], m.soles[i] = body.key_sites(), body.pelvis(), body.soles()
+        m.torque[i] = body.data.actuator_force
 
     def push_at_random(self, rng: np.random.Generator) -> None:
         """Now and then a horizontal push of 20 to 130 N for 0.1 to 0.4 s."""

@@ -79,6 +79,19 @@ def test_a_frame_used_by_several_ticks_counts_once_even_across_batches():
     assert found.n == 2 and found.max == pytest.approx(20.0) and found.p50 == pytest.approx(15.0)
 
 
+def test_what_the_lookahead_delays_counts_from_receipt_to_target_and_to_command():
+    stages = StageLatencies()
+    stages.delay_ms = 320.0
+    stages.add_ticks(ticks([100 * MS], [110 * MS]))
+    rows = np.zeros(1, dtype=np.dtype(COMMAND_LOG_FIELDS))
+    rows["t_reference_ns"], rows["t_command_ns"], rows["mode"] = 10 * MS, 22 * MS, Mode.ACTIVE
+    stages.add_commands(rows)
+    found = stages.summaries()
+    assert found["receipt_to_target"].p50 == pytest.approx(330.0)
+    assert found["receipt_to_command"].p50 == pytest.approx(332.0)
+    assert found["policy"].max == pytest.approx(1.5), "the policy takes no longer"
+
+
 def test_only_active_ticks_have_a_frame_latency_but_every_tick_has_a_policy_time():
     stages = StageLatencies()
     modes = [Mode.ARMED, Mode.ACTIVE, Mode.HOLD]

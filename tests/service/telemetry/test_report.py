@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from teleopd.service.streams import (
     Bus,
     LoopStatus,
     ModeLog,
+    PolicyStatus,
     ReferenceLog,
     SourceStatus,
     TickLog,
@@ -26,7 +29,8 @@ from teleopd.service.telemetry.report import RunCollector, RunIdentity, print_re
 S = 1_000_000_000
 KEYS = {
     "schema", "robot", "source", "policy", "config_sha256", "duration_s", "upright", "fell_at_s", "frames", "source_hz",
-    "latency_ms", "tracking", "modes", "interventions", "loop", "recording",
+    "source_health", "latency_ms", "lookahead", "force_limit_n", "tracking",
+    "modes", "interventions", "loop", "recording",
 }  # fmt: skip
 START = 1000 * S
 STEPS = ("not_finite", "blend", "box")
@@ -182,6 +186,7 @@ def test_collect_drains_a_session(tmp_path: Path, monkeypatch, fresh):
             True, np.zeros(3),
         ))  # fmt: skip
         bus.slot("source_status").write(source(START, received=7))
+        bus.slot("policy_status").write(PolicyStatus(START, 3, 100.0, 100.0, 7.0, True))
         collector = fresh()
         drained = collector.collect(bus)
         assert len(drained["tick_log"]) == 1 and len(collector.collect(bus)["tick_log"]) == 0
@@ -189,7 +194,12 @@ def test_collect_drains_a_session(tmp_path: Path, monkeypatch, fresh):
     finally:
         owner.close()
     assert report["frames"]["received"] == 7
-    assert report["latency_ms"]["receipt_to_target"]["p99"] == 12.0
+    assert report["latency_ms"]["receipt_to_target"]["p99"] == 112.0, "the lookahead's delay is in it"
+    assert report["lookahead"] == {"way": "delay", "horizon_ms": 100.0, "delay_ms": 100.0}
+    assert report["force_limit_n"] == 7.0
+    printed = io.StringIO()
+    print_report(Console(width=120, file=printed), report)
+    assert re.search(r"lookahead +│ delay 100 ms, adds 100 ms", printed.getvalue())
     assert report["latency_ms"]["retarget"]["p50"] == pytest.approx(0.45)
     assert report["tracking"]["joint_rmse_rad"] == 0.01
     assert report["tracking"]["key_body_error_mm"]["median"] > 0.1
@@ -224,3 +234,32 @@ def test_the_printed_table_says_what_matters(fresh):
     text = console.export_text()
     for expected in ("fell at 2.5 s", "1.00 s  ACTIVE", "TILT_ABSOLUTE 1", "robot_io", "receipt_to_command", "twist2"):
         assert expected in text
+
+
+def test_source_health_is_of_the_statuses_while_it_streamed(fresh):
+    collector = fresh()
+    for k, (age, jitter, content) in enumerate(((10.0, 1.0, 1), (20.0, 2.0, 1), (30.0, 3.0, 2), (99.0, 9.0, 0))):
+        collector.note_source(
+            source(START + k, received=100 * k, used=30 * k)._replace(
+                age_ms=age, jitter_ms=jitter, content=content, delay_p99_ms=age / 2, loss=jitter / 100,
+                lost=(4, 10, 9, 10)[k], resets=k,
+            )
+        )
+    collector.note_source(source(START + 9)._replace(state=2, age_ms=5000.0, content=1, received=400, used=90, lost=10))
+    health = collector.report(START + S)["source_health"]
+    assert health["age_ms"] == {"p50": 20.0, "p90": 28.0, "p99": 29.8, "max": 30.0, "n": 3}
+    assert health["jitter_ms"]["max"] == 3.0
+    assert (health["delay_p99_ms"], health["worst_loss"]) == (15.0, 0.03)
+    assert health["content"] == {"fresh": 0.6667, "frozen": 0.3333}
+    assert health["lost"] == 10, "a late packet that fills a gap is no restart of the counter"
+    assert health["loss"] == 0.1
+
+
+def test_counts_of_a_restarted_source_process_add_up(fresh):
+    collector = fresh()
+    collector.note_source(source(START + 1, received=100, used=90, dropped=8)._replace(lost=7))
+    collector.note_source(source(START + 2, received=110, used=99, dropped=6)._replace(lost=5))
+    collector.note_source(source(START + 3, received=20, used=10, dropped=1)._replace(lost=1))
+    report = collector.report(START + S)
+    assert report["frames"] == {"received": 130, "used": 109, "dropped": 7, "rejected": 0, "late": 0}
+    assert report["source_health"]["lost"] == 6

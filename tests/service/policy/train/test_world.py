@@ -70,6 +70,26 @@ def test_a_delayed_target_arrives_later(world):
     assert moved[0] > 1.5 * moved[1] > 3.0 * abs(moved[2])
 
 
+@pytest.mark.parametrize("delay", [5, 8, 12])
+def test_an_answer_can_be_more_than_a_tick_late(world, delay):
+    """Until then the robot does exactly what one does that is told nothing; then the knee bends."""
+
+    def knee(told):
+        world.start(0, STILL, Randomised.nominal(world.nbody, delay=delay))
+        action = np.zeros((2, 29), np.float32)
+        action[0, 3] = told
+        found = []
+        for _ in range(6):
+            world.act(action)
+            found.append(world.qpos[0, 7 + 3])
+        return np.array(found)
+
+    bent, still = knee(1.0), knee(0.0)
+    whole = delay // 4
+    np.testing.assert_array_equal(bent[:whole], still[:whole])
+    assert bent[whole] > still[whole] and bent[whole + 1] > still[whole + 1] + 0.05
+
+
 def test_a_start_stands_on_the_floor_and_forgets(world):
     world.start(0, STILL, Randomised.nominal(world.nbody))
     world.start(1, STILL, Randomised.nominal(world.nbody))

@@ -1,0 +1,1 @@
+"""Gamepads (Linux evdev) and the terminal's keyboard: sources of velocity commands."""
