@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def measure(policy: PolicyRuntime, model: RobotModel, runs: int, seconds: float) -> list[Row]:
-    """Step and its parts back to back, then the step paced."""
+    """Step and its parts back to back, then network and step paced."""
     card, ticks = policy.card, prepared(policy, model)
     builder, network = policy._builder, policy._network
     observation = builder.build(*ticks[0]).copy()
@@ -84,7 +84,9 @@ def measure(policy: PolicyRuntime, model: RobotModel, runs: int, seconds: float)
 
     rows = [row(card.name, part, None, [timed(call, i) for i in range(runs)])
             for part, call in (("observation", build), ("network", infer), ("step", step))]  # fmt: skip
-    return [*rows, row(card.name, "step", card.rate_hz, paced(step, card.rate_hz, seconds))]
+    rows += [row(card.name, part, card.rate_hz, paced(call, card.rate_hz, seconds))
+             for part, call in (("network", infer), ("step", step))]  # fmt: skip
+    return rows
 
 
 def prepared(policy: PolicyRuntime, model: RobotModel) -> list[tuple[Reference, LowState]]:

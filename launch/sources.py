@@ -43,7 +43,8 @@ def source_options(config: RunConfig) -> dict[str, Any]:
         options["character"] = config.character
     if config.device:
         target = registry.load("source", config.source)
-        options.update(checked(config.device, target, f"source {config.source}", ("host", "port", "character")))
+        taken = ("host", "port", "character") if config.character >= 0 else ("host", "port")
+        options.update(checked(config.device, target, f"source {config.source}", taken))
     return options
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-import itertools
-import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from teleopd.drivers.faults import FaultPlan, Faults
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.resampling import null_pose, resample
-from teleopd.drivers.source import SourceError, SourceUnavailable
-from teleopd.drivers.xsens import wire
+from teleopd.drivers.pacing import Pacer
+from teleopd.drivers.source import SourceError
+from teleopd.drivers.udp_sender import UdpSender
+from teleopd.drivers.xsens import emulated_types, wire
+from teleopd.drivers.xsens.tables import FINGERS
+from teleopd.drivers.xsens.tcp_sender import TcpSender
 
 RATE_HZ = (1.0, 1000.0)
 INFO_PERIOD_S = 1.0
 """Name (12) and null pose (13) are repeated so often, so that a receiver that joins late learns them."""
+
+TYPES = (wire.POSE, wire.POSE_EULER, wire.POSE_UNITY, wire.META, wire.SCALE, wire.JOINT_ANGLES, wire.TIME_CODE)
+"""Emulated, in the order of sending: 01, 02, 05, 20 and 25 with every frame, 12 and 13 once a second."""
+APART_M = 1.0
+"""Distance of several characters, along the world's y [m]."""
 
 
 class EmulatorError(SourceError, ValueError):
@@ -32,11 +37,22 @@ class EmulatorOptions:
     host: str = "127.0.0.1"
     """Receiver's address."""
     port: int | None = None
-    """Receiver's UDP port; None: MVN's own, 9763."""
+    """Receiver's port; None: MVN's own, 9763."""
     rate_hz: float | None = None
     """Frames per second [Hz]; None: the clip's."""
     character: int = 0
-    """MVN character id, 0 to 255."""
+    """MVN character id, 0 to 255; of the first where there are several."""
+    characters: int = 1
+    """People, 1 to 8, side by side in the same motion."""
+    datagram: str = "02,12,13"
+    """Message types, of 01, 02, 05, 12, 13, 20 and 25."""
+    transport: Literal["udp", "tcp"] = "udp"
+    props: int = 0
+    """Objects in the right hand, 0 to 4."""
+    fingers: bool = False
+    """With the 40 finger segments."""
+    split: int = 0
+    """Segments in one type 02 datagram, 1 to 67, the rest in further ones; 0: all in one."""
     loss: float = 0.0
     """Share of pose datagrams lost, 0 to 1."""
     jitter_ms: float = 0.0
@@ -66,25 +82,30 @@ class XsensEmulator:
             raise EmulatorError(f"rate is {rate_hz} Hz; give {RATE_HZ[0]:.0f} to {RATE_HZ[1]:.0f}")
         if not 0 <= options.character <= 255:
             raise EmulatorError(f"character is {options.character}; give 0 to 255")
+        if not 1 <= options.characters <= min(8, 256 - options.character):
+            raise EmulatorError(f"characters is {options.characters}; give 1 to 8, with ids of 255 at most")
+        if not 0 <= options.props <= 4:
+            raise EmulatorError(f"props is {options.props}; give 0 to 4")
+        if not 0 <= options.split <= wire.MAX_ITEMS:
+            raise EmulatorError(f"split is {options.split}; give 0 to {wire.MAX_ITEMS} segments")
+        self._types = _types(options.datagram)
         self.clip = resample(clip, rate_hz)
         self.port = wire.DEFAULT_PORT if options.port is None else options.port
         if not 1 <= self.port <= 65535:
             raise EmulatorError(f"port {self.port} is not between 1 and 65535")
         self.sent = 0
-        """Pose datagrams handed to the network."""
+        """Datagrams of frames handed to the network; 12 and 13 are not counted."""
         self.skipped = 0
         """Frames whose deadline had passed by a whole period."""
         self.unsent = 0
         """Datagrams the network refused."""
         self._faults = FaultPlan(Faults(options.loss, options.jitter_ms, options.dup, options.reorder), options.seed)
         self._null_pose = null_pose(self.clip)
-        self._on_the_way: list[tuple[int, int, bytes]] = []
-        self._order = itertools.count()
 
     @property
     def address(self) -> str:
         """Where the datagrams go, as text."""
-        return f"udp://{self._options.host}:{self.port}"
+        return f"{self._options.transport}://{self._options.host}:{self.port}"
 
     async def run(
         self, *, seconds: float | None = None, loop: bool = False, progress: Callable[[float], None] | None = None
@@ -94,42 +115,81 @@ class XsensEmulator:
         Each repetition is a new recording: counter and time code start at zero, as MVN's do.
 
         Raises:
-            SourceUnavailable: the receiver's address cannot be reached.
+            SourceUnavailable: the receiver's address cannot be reached, or over TCP it hung up.
         """
-        with self._connect() as sock:
-            frames = len(self.clip.pos_w)
-            total = frames if seconds is None else round(seconds * self.clip.fps)
-            if not loop:
-                total = min(total, frames)
-            elif seconds is None:
-                total = 1 << 62
-            period_ns, start_ns, frame = 1e9 / self.clip.fps, time.monotonic_ns(), 0
-            while frame < total:
-                due_ns = start_ns + int(frame * period_ns)
-                await self._sleep_until(due_ns, sock)
-                late = int((time.monotonic_ns() - due_ns) / period_ns)
-                if late:
-                    skip = min(late, total - 1 - frame)
-                    self.skipped += skip
-                    frame += skip
-                    due_ns = start_ns + int(frame * period_ns)
-                self._emit(frame % frames, due_ns, int(period_ns), sock)
-                frame += 1
-                if progress is not None:
-                    progress(frame / self.clip.fps)
-            while self._on_the_way:
-                await self._sleep_until(self._on_the_way[0][0], sock)
+        host = self._options.host
+        if self._options.transport == "udp":
+            with UdpSender(host, self.port) as udp:
+                await self._play(udp, seconds, loop, progress)
+            return
+        tcp = TcpSender(host, self.port)
+        await tcp.connect()
+        try:
+            await self._play(tcp, seconds, loop, progress)
+        finally:
+            await tcp.close()
 
     def datagrams(self, frame: int) -> tuple[bytes, list[bytes]]:
-        """Pose datagram of a frame, and the character information that goes along with it (mostly none)."""
-        fps, options = self.clip.fps, self._options
-        stamp = {"sample": frame, "time_code_ms": int(1000 * frame / fps + 0.5), "character": options.character}
-        shown = self._shown(frame)
-        pose = wire.encode_pose(self.clip.pos_w[shown], self.clip.quat_w[shown], **stamp)
-        if frame % max(1, round(INFO_PERIOD_S * fps)):
-            return pose, []
-        tags = {"name": self.clip.name.replace("\n", " "), "xmid": "emulated", "color": "3399ff"}
-        return pose, [wire.encode_meta(tags, **stamp), wire.encode_null_pose(self._null_pose, **stamp)]
+        """First datagram of a frame, and the character information that goes along with it (mostly none)."""
+        frames, info = self.frame(frame), self.information(frame)
+        return frames[0] if frames else b"", info
+
+    def frame(self, number: int) -> list[bytes]:
+        """Datagrams of a frame of the clip: every type but 12 and 13, of every character."""
+        found: list[bytes] = []
+        for person in range(self._options.characters):
+            for kind in self._types:
+                found += self._datagrams_of(kind, number, person)
+        return found
+
+    def information(self, number: int) -> list[bytes]:
+        """Types 12 and 13, once a second."""
+        if number % max(1, round(INFO_PERIOD_S * self.clip.fps)):
+            return []
+        found = []
+        for person in range(self._options.characters):
+            stamp = self._stamp(number, person)
+            name = self.clip.name.replace("\n", " ") + (f" {person + 1}" if person else "")
+            if wire.META in self._types:
+                tags = {"name": name, "xmid": "emulated", "color": "3399ff"}
+                found.append(wire.encode_meta(tags, **stamp))
+            if wire.SCALE in self._types:
+                found.append(wire.encode_null_pose(self._null_pose, **stamp))
+        return found
+
+    def _datagrams_of(self, kind: int, number: int, person: int) -> list[bytes]:
+        options, stamp, shown = self._options, self._stamp(number, person), self._shown(number)
+        pos, quat = self.clip.pos_w[shown] + (0.0, person * APART_M, 0.0), self.clip.quat_w[shown]
+        counts = {"props": options.props, "fingers": FINGERS if options.fingers else 0}
+        if kind in (wire.POSE, wire.POSE_EULER):
+            ids, pos, quat = emulated_types.with_extras(pos, quat, options.props, options.fingers)
+            if kind == wire.POSE_EULER:
+                rows = emulated_types.euler_rows(ids, pos, quat)
+                return [wire.datagram(kind, rows, len(ids), **stamp, **counts)]
+            return self._split(wire.pose_rows(ids, pos, quat), len(ids), stamp, counts)
+        if kind == wire.POSE_UNITY:
+            return [wire.datagram(kind, emulated_types.unity_rows(pos, quat), wire.SEGMENTS, **stamp, **counts)]
+        if kind == wire.JOINT_ANGLES:
+            rows = emulated_types.joint_angle_rows(quat)
+            return [wire.datagram(kind, rows, wire.SEGMENTS - 1, **stamp, **counts)]
+        if kind == wire.TIME_CODE:
+            return [wire.datagram(kind, emulated_types.time_code(number / self.clip.fps), 1, **stamp, **counts)]
+        return []
+
+    def _split(self, rows: bytes, items: int, stamp: dict[str, int], counts: dict[str, int]) -> list[bytes]:
+        each, size = self._options.split or items, len(rows) // items
+        starts = range(0, items, each)
+        return [
+            wire.datagram(
+                wire.POSE, rows[start * size : (start + each) * size], min(each, items - start), **stamp, **counts,
+                counter=part | (0x80 if part == len(starts) - 1 else 0),
+            )
+            for part, start in enumerate(starts)
+        ]  # fmt: skip
+
+    def _stamp(self, number: int, person: int) -> dict[str, int]:
+        time_code_ms = int(1000 * number / self.clip.fps + 0.5)
+        return {"sample": number, "time_code_ms": time_code_ms, "character": self._options.character + person}
 
     def _shown(self, frame: int) -> int:
         """Index of the clip frame whose pose is sent."""
@@ -139,54 +199,40 @@ class XsensEmulator:
         first = round(start_s * self.clip.fps)
         return first if first <= frame < first + round(self._options.freeze_s * self.clip.fps) else frame
 
-    def _emit(self, frame: int, due_ns: int, period_ns: int, sock: socket.socket) -> None:
-        pose, info = self.datagrams(frame)
-        for datagram in info:
-            self._send(datagram, sock)
-        for leaves_ns in self._faults.departures(due_ns, period_ns):
-            heapq.heappush(self._on_the_way, (leaves_ns, next(self._order), pose))
-        self._send_due(time.monotonic_ns(), sock)
+    async def _play(
+        self, sender: UdpSender | TcpSender, seconds: float | None, loop: bool,
+        progress: Callable[[float], None] | None,
+    ) -> None:  # fmt: skip
+        pacer, frames, period_ns, told = Pacer(sender.send), len(self.clip.pos_w), int(1e9 / self.clip.fps), 0
 
-    async def _sleep_until(self, due_ns: int, sock: socket.socket) -> None:
-        """Sleep to a deadline, sending what leaves before it."""
-        while True:
-            now_ns = time.monotonic_ns()
-            self._send_due(now_ns, sock)
-            next_ns = min(due_ns, self._on_the_way[0][0]) if self._on_the_way else due_ns
-            if now_ns >= due_ns:
-                return
-            await asyncio.sleep(max(0, next_ns - now_ns) / 1e9)
+        def emit(running: int, due_ns: int) -> None:
+            nonlocal told
+            number = running % frames
+            before = sender.sent
+            for datagram in self.information(number):
+                sender.send(datagram)
+            told += sender.sent - before
+            for datagram in self.frame(number):
+                for leaves_ns in self._faults.departures(due_ns, period_ns):
+                    pacer.leave(leaves_ns, datagram)
 
-    def _send_due(self, now_ns: int, sock: socket.socket) -> None:
-        while self._on_the_way and self._on_the_way[0][0] <= now_ns:
-            self.sent += self._send(heapq.heappop(self._on_the_way)[2], sock)
-
-    def _send(self, datagram: bytes, sock: socket.socket) -> bool:
         try:
-            sock.send(datagram)
-        except ConnectionRefusedError:
-            try:  # reports that an *earlier* datagram found nobody listening; this one was not sent yet
-                sock.send(datagram)
-            except OSError:
-                self.unsent += 1
-                return False
-        except OSError:
-            self.unsent += 1
-            return False
-        return True
+            await pacer.play(frames, self.clip.fps, emit, seconds=seconds, loop=loop, progress=progress)
+        finally:
+            self.skipped += pacer.skipped
+            self.sent += sender.sent - told
+            self.unsent += sender.unsent
 
-    def _connect(self) -> socket.socket:
-        host = self._options.host
-        try:
-            family, kind, proto, _, address = socket.getaddrinfo(host, self.port, type=socket.SOCK_DGRAM)[0]
-            sock = socket.socket(family, kind, proto)
-        except OSError as error:
-            raise SourceUnavailable(f"cannot send to '{host}': {error.strerror}") from None
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            raise SourceUnavailable(f"cannot send to {host}:{self.port}: {error.strerror}") from None
-        return sock
+
+def _types(text: str) -> tuple[int, ...]:
+    """Message types of a list, in the order of sending.
+
+    Raises:
+        EmulatorError: none, or one that is not emulated.
+    """
+    words = [word.strip() for word in text.split(",")]
+    known = {f"{kind:02d}" for kind in TYPES}
+    for word in words:
+        if word.zfill(2) not in known:
+            raise EmulatorError(f"datagram is '{word}'; give some of {', '.join(sorted(known))}, as 02,20")
+    return tuple(kind for kind in TYPES if kind in {int(word) for word in words})

@@ -1,4 +1,4 @@
-"""The Xsens MVN network streamer as a `Source`: UDP, latest wins, bound to one sender and one character."""
+"""The Xsens MVN network streamer as a `Source`: UDP or TCP, latest wins, bound to one sender and one character."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,13 @@ import numpy.typing as npt
 from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
 from teleopd.drivers.sequence import Order, SampleOrder
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable
 from teleopd.drivers.udp import Address, Tap, UdpListener
-from teleopd.drivers.xsens import wire
+from teleopd.drivers.xsens import tables, wire
+from teleopd.drivers.xsens.characters import who_is_streamed
 from teleopd.drivers.xsens.reassembly import Reassembler
+from teleopd.drivers.xsens.scale import NullPose, read_null_pose
+from teleopd.drivers.xsens.tcp import TcpListener
 
 DECLARED_HZ = 60.0
 """Until it is measured: the slowest suit (Awinda), so that staleness is judged leniently."""
@@ -31,6 +35,11 @@ PAUSE_NS = 500_000_000
 REBIND_NS = 1_000_000_000
 """After so long of silence the same computer may go on from another port: MVN was restarted. Another one never may."""
 MAX_FOREIGN_NAMED = 16
+MAX_NAME = 40
+"""Longest character name kept."""
+NO_POSE_NS = 1_000_000_000
+"""After so long without a pose, what else arrives is worth a word: the streamer was set up without type 02."""
+TRANSPORTS = ("udp", "tcp")
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +50,24 @@ class XsensSource:
     name = "xsens"
     skeleton: Skeleton = MVN
 
-    def __init__(self, *, host: str = "0.0.0.0", port: int = wire.DEFAULT_PORT, character: int | None = None) -> None:
-        """`host`, `port`: where to listen (0: any free port); `character`: MVN id, None for the first one heard."""
+    def __init__(
+        self, *, host: str = "0.0.0.0", port: int = wire.DEFAULT_PORT, character: int | None = None,
+        transport: Literal["udp", "tcp"] = "udp",
+    ) -> None:  # fmt: skip
+        """Nothing is opened yet.
+
+        Args:
+            host, port: where to listen (0: any free port).
+            character: MVN id, 0 to 255; None for the first one heard.
+            transport: 'udp', or 'tcp', to which MVN connects.
+
+        Raises:
+            SourceUnavailable: impossible port or character, unknown transport.
+        """
+        if transport not in TRANSPORTS:
+            raise SourceUnavailable(f"transport is '{transport}'; choose one of {', '.join(TRANSPORTS)}")
+        if character is not None and not 0 <= character <= 255:
+            raise SourceUnavailable(f"character is {character}; give 0 to 255")
         self.counters = SourceCounters()
         self.nominal_hz = DECLARED_HZ
         self.sender: Address | None = None
@@ -50,12 +75,20 @@ class XsensSource:
         self.foreign_senders: list[Address] = []
         """The first few others that were heard."""
         self.character_name = ""
-        self.null_pose: wire.NullPose | None = None
+        self.null_pose: NullPose | None = None
         """Segment origins in the T-pose, once MVN sent them."""
         self.other_messages: dict[int, int] = {}
         """Message type -> datagrams recognised but not a pose."""
+        self.characters: dict[int, str] = {}
+        """Ids heard so far -> their names, as far as MVN sent them."""
+        self.extras: tables.Extras | None = None
+        """Props and fingers of the newest pose; None where the stream has none."""
         self.resets = 0
-        self._listener = UdpListener(host, port, wire.MAX_DATAGRAM, self.receive)
+        self._listener: UdpListener | TcpListener
+        if transport == "udp":
+            self._listener = UdpListener(host, port, wire.MAX_DATAGRAM, self.receive)
+        else:
+            self._listener = TcpListener(host, port, self.receive, self._refuse, self._connection_ended)
         self._listener.followed = lambda: self.sender
         self._character = character
         self._order = SampleOrder()
@@ -67,12 +100,13 @@ class XsensSource:
         self._newest: HumanPose | None = None
         self._arrivals: deque[int] = deque(maxlen=RATE_FRAMES)
         self._heard_ns = 0
+        self._pose_or_start_ns = 0
         self._fresh = asyncio.Event()
         self._open = False
 
     @property
     def port(self) -> int:
-        """UDP port listened on; the real one once open."""
+        """Port listened on; the real one once open."""
         return self._listener.port
 
     @property
@@ -128,61 +162,101 @@ class XsensSource:
         self.counters.received += 1
         try:
             if not self._is_ours(sender, now_ns):
+                self._refuse_sender(data, sender)
                 return
             header = wire.read_header(data)
-            self._bind(sender, now_ns)
-            if not self._is_followed(header.character):
-                return
             payload = data[wire.HEADER_SIZE :]
+            if self._character is None:
+                self._character = header.character
+            if header.character != self._character:
+                self._take_bystander(header, payload)
+                return
+            self._bind(sender, now_ns)
             if header.kind == wire.POSE:
                 self._take_pose(header, payload, now_ns)
             else:
-                self._take_other(header, payload)
+                self._take_other(header, payload, now_ns)
         except ProtocolError as error:
-            self.counters.reject(error.reason, str(error))
+            self._refuse(error)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        self.counters.reject(error.reason, str(error))
+
+    def _connection_ended(self, peer: Address, now_ns: int) -> None:
+        """A TCP sender hung up: the same computer may come back at once."""
+        if peer == self.sender:
+            self._heard_ns = now_ns - REBIND_NS - 1
 
     def _is_ours(self, sender: Address, now_ns: int) -> bool:
         if self.sender is None or sender == self.sender:
             return True
-        if sender[0] == self.sender[0] and now_ns - self._heard_ns > REBIND_NS:
-            return True
+        return sender[0] == self.sender[0] and now_ns - self._heard_ns > REBIND_NS
+
+    def _refuse_sender(self, data: memoryview, sender: Address) -> None:
+        """Count and name it; MVN itself sends every further character from a port of its own.
+
+        Raises:
+            ProtocolError: a datagram of the followed computer that cannot be read.
+        """
+        assert self.sender is not None
+        if sender[0] == self.sender[0] and bytes(data[:4]) == b"MXTP":
+            header = wire.read_header(data)
+            if header.character != self._character:
+                self._take_bystander(header, data[wire.HEADER_SIZE :])
+                return
         self.counters.foreign += 1
         if sender not in self.foreign_senders and len(self.foreign_senders) < MAX_FOREIGN_NAMED:
             self.foreign_senders.append(sender)
             log.warning("xsens: ignoring %s:%d; listening to %s:%d", *sender, *self.sender)
-        return False
 
     def _bind(self, sender: Address, now_ns: int) -> None:
         """Only after a valid header: a stray datagram must not lock the real sender out."""
-        if self.sender is not None and sender != self.sender:
-            self._begin_anew()
-            self._order = SampleOrder(lost=self._order.lost)
+        if sender != self.sender:
+            if self.sender is not None:
+                self._begin_anew()
+                self._order = SampleOrder(lost=self._order.lost)
+            self._pose_or_start_ns = now_ns
         self.sender = sender
         self._heard_ns = now_ns
 
-    def _is_followed(self, character: int) -> bool:
-        if self._character is None:
-            self._character = character
-        if character == self._character:
-            return True
-        self.counters.reject(
-            "other_character", f"character {character} is streamed too; character {self._character} is followed"
-        )
-        return False
+    def _take_bystander(self, header: wire.Header, payload: memoryview) -> None:
+        """Another character: counted and named, never followed."""
+        self._note_name(header, payload)
+        assert self._character is not None
+        self.counters.reject("other_character", who_is_streamed(self.characters, self._character))
 
-    def _take_other(self, header: wire.Header, payload: memoryview) -> None:
-        if header.kind in wire.OTHER_POSES:
-            raise ProtocolError(
-                "wrong_type",
-                f"pose type {header.kind:02d} ({wire.OTHER_POSES[header.kind]}) is streamed; "
-                "in MVN's network streamer choose 'Position + Orientation (Quaternion)', type 02",
-            )
+    def _note_name(self, header: wire.Header, payload: memoryview) -> None:
+        name = self.characters.setdefault(header.character, "")
         if header.kind == wire.META:
-            self.character_name = wire.read_meta(payload).get("name", self.character_name)
+            self.characters[header.character] = wire.read_meta(payload).get("name", name)[:MAX_NAME]
+
+    def _take_other(self, header: wire.Header, payload: memoryview, now_ns: int) -> None:
+        if header.kind == wire.META:
+            self._note_name(header, payload)
+            self.character_name = self.characters[header.character]
         elif header.kind == wire.SCALE:
-            null_pose = wire.read_null_pose(payload)
+            null_pose = read_null_pose(payload)
             self.null_pose = null_pose if null_pose.names else self.null_pose
+        self._check_there_are_poses(header.kind, now_ns)
         self.other_messages[header.kind] = self.other_messages.get(header.kind, 0) + 1
+
+    def _check_there_are_poses(self, kind: int, now_ns: int) -> None:
+        """Other types are welcome beside type 02.
+
+        Raises:
+            ProtocolError: wrong_type, when they are all there is.
+        """
+        waited = now_ns - self._pose_or_start_ns > NO_POSE_NS
+        if kind in wire.OTHER_POSES and (waited or not self._arrivals):
+            what = f"pose type {kind:02d} ({wire.OTHER_POSES[kind]}) is streamed"
+        elif kind in wire.ADDITIONS and waited:
+            what = f"type {kind:02d} ({wire.ADDITIONS[kind]}) is streamed, but no pose"
+        else:
+            return
+        raise ProtocolError(
+            "wrong_type",
+            f"{what}; in MVN's network streamer choose 'Position + Orientation (Quaternion)', type 02",
+        )
 
     def _take_pose(self, header: wire.Header, payload: memoryview, now_ns: int) -> None:
         wire.check_pose_part(header, len(payload))
@@ -203,6 +277,9 @@ class XsensSource:
             if order is Order.RESTART:
                 self._begin_anew()
             self._publish(header, pose, now_ns)
+            self.extras = None
+            if header.props or header.fingers:
+                self.extras = wire.read_extras(header, whole)
 
     def _begin_anew(self) -> None:
         """Another recording: its clock and its place have nothing to do with the one before."""
@@ -228,6 +305,9 @@ class XsensSource:
             resets=self.resets,
             buttons=frozenset(),
         )
+        if header.character not in self.characters:
+            self.characters[header.character] = ""
+        self._pose_or_start_ns = now_ns
         self._measure_rate(now_ns)
         self._fresh.set()
 

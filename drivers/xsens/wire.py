@@ -1,9 +1,9 @@
 """Xsens MVN network stream: bytes <-> values. Pure; no sockets, no clock.
 
-Big-endian UDP datagrams: a 24-byte header (`MXTP` + two digits of message type ...) and a payload. Type 02 carries
-segment id, position and quaternion per segment: Z-up, right-handed, wxyz, and **metres** (the specification's common
-paragraph says cm; Xsens' own code divides type 01 only). Layout: "MVN real-time network streaming protocol
-specification", revision N, sections 2.4 to 2.7.
+Big-endian datagrams, over UDP or one after another over TCP: a 24-byte header (`MXTP` + two digits of message type
+...) and a payload. Type 02 carries segment id, position and quaternion per segment: Z-up, right-handed, wxyz, and
+**metres** (the specification's common paragraph says cm; Xsens' own code divides type 01 only). Layout: "MVN real-time
+network streaming protocol specification", revision N, sections 2.4 to 2.7.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import struct
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS, Array
 from teleopd.drivers.source import ProtocolError
+from teleopd.drivers.xsens import tables
+from teleopd.drivers.xsens.scale import NullPose, read_null_pose
 
 DEFAULT_PORT = 9763
 HEADER_SIZE = 24
@@ -24,8 +27,6 @@ MAX_DATAGRAM = 8192
 SEGMENTS = len(MVN_SEGMENTS)
 MAX_ITEMS = 67
 """23 body segments + 4 props + 40 finger segments."""
-MAX_STRING = 256
-"""Longest segment or point name read [B]."""
 NORM_TOLERANCE = 0.01
 """MVN sends unit quaternions; float32 leaves 1e-7. Beyond this the bytes are not an orientation."""
 REACH_M = (0.2, 3.0)
@@ -37,15 +38,23 @@ POSE_EULER, POSE, POSE_POINTS, POSE_UNITY, META, SCALE = 1, 2, 3, 5, 12, 13
 JOINT_ANGLES, LINEAR, ANGULAR, TRACKERS, CENTRE_OF_MASS, TIME_CODE = 20, 21, 22, 23, 24, 25
 OTHER_POSES = {POSE_EULER: "Euler", 3: "points", POSE_UNITY: "Unity3D"}
 """Pose types in other conventions; a user who ticked only these must be told to tick type 02."""
+ADDITIONS = {
+    JOINT_ANGLES: "joint angles", LINEAR: "linear kinematics", ANGULAR: "angular kinematics", TRACKERS: "trackers",
+    CENTRE_OF_MASS: "centre of mass", META: "name", SCALE: "scale", TIME_CODE: "time code",
+}  # fmt: skip
+"""Types that define no pose; the same for a user who ticked only these."""
 
 _HEADER = struct.Struct(">4s2sIBBIBBBBHH")
 _ITEM = np.dtype([("id", ">i4"), ("pos", ">f4", 3), ("quat", ">f4", 4)])
 _FLOAT = np.dtype(">f4")
 _FLOATS = _ITEM.itemsize // _FLOAT.itemsize
 _BODY_IDS = np.arange(1, SEGMENTS + 1, dtype=">i4").tobytes()
+_OLD_ITEM_SIZES = {
+    POSE_EULER: 28, POSE: 32, POSE_POINTS: 16, POSE_UNITY: 32, JOINT_ANGLES: 20, LINEAR: 40, ANGULAR: 44, TRACKERS: 44,
+}  # fmt: skip
+"""[B]; before MVN 2019 no header said how long its payload is."""
 _COUNT = struct.Struct(">i")
 _POINT = struct.Struct(">3f")
-_POINT_HEAD = struct.Struct(">HH")
 
 
 class Header(NamedTuple):
@@ -76,24 +85,20 @@ class Pose(NamedTuple):
     """[m], (23, 3), Z-up."""
     quat_w: Array
     """Unit, wxyz, (23, 4); identity in the T-pose."""
-
-
-class NullPose(NamedTuple):
-    """Segment origins of the character in the T-pose, from a scale datagram; empty in one that only carries points."""
-
-    names: tuple[str, ...]
-    pos_w: Array
-    """[m], (n, 3)."""
-    points: int
-    """Landmarks the datagram also defines (not kept)."""
+    extras: tables.Extras | None = None
+    """Props and fingers; None where there are none, or nobody asked."""
 
 
 class Message(NamedTuple):
     """One datagram, read."""
 
     header: Header
-    body: Pose | NullPose | dict[str, str] | str | None
-    """Pose (02), tags (12), null pose (13), time code (25); None for types recognised but not read, and for parts."""
+    body: (
+        Pose | tables.Segments | tables.EulerPose | tables.UnityPose | tables.JointAngles | NullPose | dict[str, str]
+        | str | None
+    )  # fmt: skip
+    """Pose (02; rows of a part of a split sample), Euler (01), Unity (05), tags (12), null pose (13), joint angles
+    (20), time code (25); None for types recognised but not read."""
 
 
 def read_header(data: bytes | memoryview) -> Header:
@@ -121,6 +126,25 @@ def read_header(data: bytes | memoryview) -> Header:
     )
 
 
+def datagram_size(head: bytes | bytearray | memoryview) -> int:
+    """Length [B] of the datagram that begins with these 24 bytes of a stream.
+
+    Raises:
+        ProtocolError: wrong_magic, oversized, no_length.
+    """
+    magic, digits, _, _, items, _, _, body, props, fingers, reserved, payload = _HEADER.unpack_from(head)
+    if magic != b"MXTP" or not digits.isdigit():
+        raise ProtocolError("wrong_magic", f"stream goes on with {magic + digits!r}, not with b'MXTP' and two digits")
+    if body == props == fingers == reserved == payload == 0:
+        size = _OLD_ITEM_SIZES.get(int(digits))
+        if size is None:
+            raise ProtocolError("no_length", f"stream has a datagram of type {int(digits):02d} without a length")
+        payload = items * size
+    if HEADER_SIZE + payload > MAX_DATAGRAM:
+        raise ProtocolError("oversized", f"datagram is longer than {MAX_DATAGRAM} B, more than any MVN datagram")
+    return int(HEADER_SIZE + payload)
+
+
 def check_pose_part(header: Header, size: int) -> None:
     """Check the counts of one type 02 datagram against its payload size [B].
 
@@ -138,7 +162,7 @@ def check_pose_part(header: Header, size: int) -> None:
 
 
 def read_pose(header: Header, payload: bytes | memoryview) -> Pose:
-    """The 23 body segments of a whole type 02 sample; props and fingers after them are left out.
+    """The 23 body segments of a whole type 02 sample; props and fingers after them: `read_extras`.
 
     Raises:
         ProtocolError: wrong_count, wrong_ids, non_finite, implausible_position, quaternion_norm.
@@ -158,6 +182,17 @@ def read_pose(header: Header, payload: bytes | memoryview) -> Pose:
     pos, quat = values[:, 1:4].copy(), values[:, 4:].copy()
     _check_positions(pos)
     return Pose(pos, _unit(quat))
+
+
+def read_extras(header: Header, payload: bytes | memoryview) -> tables.Extras | None:
+    """Props and fingers of a whole type 02 sample; None where it has none.
+
+    Raises:
+        ProtocolError: wrong_count, non_finite.
+    """
+    if not (header.props or header.fingers) or not header.body_segments:
+        return None
+    return tables.read_extras(payload, SEGMENTS, header.props, header.fingers)
 
 
 def _check_positions(pos: Array) -> None:
@@ -195,100 +230,55 @@ def read_meta(payload: bytes | memoryview) -> dict[str, str]:
     return {tag.strip(): value.strip() for tag, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-def read_null_pose(payload: bytes | memoryview) -> NullPose:
-    """Segment names and origins of a type 13 datagram.
-
-    Raises:
-        ProtocolError: truncated, wrong_count, non_finite.
-    """
-    data, at = bytes(payload), 0
-    segments, at = _count(data, at, _COUNT.size + _POINT.size, "segments")
-    names: list[str] = []
-    points: list[tuple[float, ...]] = []
-    for _ in range(segments):
-        name, at = _string(data, at)
-        _need(data, at, _POINT.size)
-        names.append(name)
-        points.append(_POINT.unpack_from(data, at))
-        at += _POINT.size
-    landmarks = _skip_landmarks(data, at) if at < len(data) else 0
-    pos = np.array(points, dtype=np.float64).reshape(-1, 3)
-    if not np.isfinite(pos).all():
-        raise ProtocolError("non_finite", "a null-pose position is NaN or infinite")
-    return NullPose(tuple(names), pos, landmarks)
-
-
-def _skip_landmarks(data: bytes, at: int) -> int:
-    """Check the point definitions; nothing here needs their values."""
-    count, at = _count(data, at, _POINT_HEAD.size + _COUNT.size + 4 + _POINT.size, "points")
-    for _ in range(count):
-        _, at = _string(data, at + _POINT_HEAD.size)
-        _need(data, at, 4 + _POINT.size)
-        at += 4 + _POINT.size
-    return count
-
-
-def _need(data: bytes, at: int, size: int) -> None:
-    if at + size > len(data):
-        raise ProtocolError("truncated", f"scale datagram ends at byte {len(data)}, {at + size} are needed")
-
-
-def _count(data: bytes, at: int, smallest: int, what: str) -> tuple[int, int]:
-    _need(data, at, _COUNT.size)
-    (count,) = _COUNT.unpack_from(data, at)
-    if not 0 <= count <= (len(data) - at - _COUNT.size) // smallest:
-        raise ProtocolError(
-            "wrong_count", f"scale datagram declares {count} {what}, more than its {len(data)} B can hold"
-        )
-    return count, at + _COUNT.size
-
-
-def _string(data: bytes, at: int) -> tuple[str, int]:
-    _need(data, at, _COUNT.size)
-    (size,) = _COUNT.unpack_from(data, at)
-    if not 0 <= size <= MAX_STRING:
-        raise ProtocolError(
-            "wrong_count", f"scale datagram declares a name of {size} B; 0 to {MAX_STRING} are possible"
-        )
-    at += _COUNT.size
-    _need(data, at, size)
-    return data[at : at + size].decode("utf-8", "replace"), at + size
-
-
 def decode(data: bytes | memoryview) -> Message:
-    """Read one datagram by itself; a part of a split sample comes back with no body (see `reassembly.py`).
+    """Read one datagram by itself; a part of a split sample comes back as its rows (see `reassembly.py`).
 
     Raises:
-        ProtocolError: see the readers above.
+        ProtocolError: see the readers above and in `tables.py`.
     """
     header = read_header(data)
     payload = memoryview(data)[HEADER_SIZE:]
-    if header.kind == POSE:
+    kind = header.kind
+    if kind == POSE:
         check_pose_part(header, len(payload))
-        whole = header.last and header.part == 0
-        return Message(header, read_pose(header, payload) if whole else None)
-    if header.kind == META:
+        if not header.last or header.part:
+            return Message(header, tables.read_segments(payload))
+        pose = read_pose(header, payload)
+        if header.props or header.fingers:
+            pose = pose._replace(extras=read_extras(header, payload))
+        return Message(header, pose)
+    if kind == META:
         return Message(header, read_meta(payload))
-    if header.kind == SCALE:
+    if kind == SCALE:
         return Message(header, read_null_pose(payload))
-    if header.kind == TIME_CODE:
-        return Message(header, bytes(payload[-12:]).decode("ascii", "replace"))
+    if kind == TIME_CODE:
+        return Message(header, tables.read_time_code(payload))
+    if kind == POSE_EULER:
+        return Message(header, tables.read_euler(header.items, payload))
+    if kind == POSE_UNITY:
+        return Message(header, tables.read_unity(header.items, payload))
+    if kind == JOINT_ANGLES:
+        return Message(header, tables.read_joint_angles(header.items, payload))
     return Message(header, None)
 
 
 def encode_pose(pos_w: Array, quat_w: Array, *, sample: int, time_code_ms: int, character: int = 0) -> bytes:
     """Type 02 datagram of 23 segments: positions [m] (23, 3), wxyz (23, 4); 760 B."""
-    items = np.empty(SEGMENTS, _ITEM)
-    items["id"] = np.arange(1, SEGMENTS + 1)
-    items["pos"] = pos_w
-    items["quat"] = quat_w
-    return _datagram(POSE, items.tobytes(), SEGMENTS, sample, time_code_ms, character)
+    rows = pose_rows(np.arange(1, SEGMENTS + 1), pos_w, quat_w)
+    return datagram(POSE, rows, SEGMENTS, sample, time_code_ms, character)
+
+
+def pose_rows(ids: npt.NDArray[np.int64], pos: Array, quat: Array) -> bytes:
+    """Rows of types 02 and 05: ids (n,), positions (n, 3), wxyz (n, 4); 32 B each."""
+    items = np.empty(len(ids), _ITEM)
+    items["id"], items["pos"], items["quat"] = ids, pos, quat
+    return items.tobytes()
 
 
 def encode_meta(tags: dict[str, str], *, sample: int, time_code_ms: int, character: int = 0) -> bytes:
     """Type 12 datagram of `tag:value` lines."""
     text = "".join(f"{tag}:{value}\n" for tag, value in tags.items())
-    return _datagram(META, text.encode(), 1, sample, time_code_ms, character)
+    return datagram(META, text.encode(), 1, sample, time_code_ms, character)
 
 
 def encode_null_pose(pos_w: Array, *, sample: int, time_code_ms: int, character: int = 0) -> bytes:
@@ -297,12 +287,16 @@ def encode_null_pose(pos_w: Array, *, sample: int, time_code_ms: int, character:
     for name, point in zip(MVN_SEGMENTS, pos_w, strict=True):
         parts += [_COUNT.pack(len(name)), name.encode(), _POINT.pack(*point)]
     parts.append(_COUNT.pack(0))
-    return _datagram(SCALE, b"".join(parts), SEGMENTS, sample, time_code_ms, character)
+    return datagram(SCALE, b"".join(parts), SEGMENTS, sample, time_code_ms, character)
 
 
-def _datagram(kind: int, payload: bytes, items: int, sample: int, time_code_ms: int, character: int) -> bytes:
+def datagram(
+    kind: int, payload: bytes, items: int, sample: int, time_code_ms: int, character: int, *, counter: int = 0x80,
+    props: int = 0, fingers: int = 0,
+) -> bytes:  # fmt: skip
+    """Header and payload; `counter`: index of the part, plus 0x80 on the last."""
     head = _HEADER.pack(
-        b"MXTP", b"%02d" % kind, sample & 0xFFFFFFFF, 0x80, items, time_code_ms & 0xFFFFFFFF,
-        character, SEGMENTS, 0, 0, 0, len(payload),
+        b"MXTP", b"%02d" % kind, sample & 0xFFFFFFFF, counter, items, time_code_ms & 0xFFFFFFFF,
+        character, SEGMENTS, props, fingers, 0, len(payload),
     )  # fmt: skip
     return head + payload

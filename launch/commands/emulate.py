@@ -53,7 +53,8 @@ class Emulate:
     """Share of datagrams sent after their successor, 0 to 1."""
     set: tuple[str, ...] = ()
     """Options of the device as key=value: freeze_at_s=5, clock_jump_at_s=8, recenter_at_s=8; pico: grip=true,
-    hands=true; optitrack: natnet=3.0, multicast=true."""
+    hands=true; optitrack: natnet=3.0, multicast=true; xsens: datagram=01,02,20, transport=tcp, fingers=true, props=2,
+    split=30, characters=2."""
     seed: int = 0
     """Seed of the faults."""
     press_when_armed: bool = False

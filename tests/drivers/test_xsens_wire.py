@@ -255,7 +255,7 @@ def test_malformed_null_pose_says_why(mxtp, name):
 
 def test_time_code_and_types_that_are_only_recognised(mxtp):
     assert wire.decode(mxtp.message(25, b"12:34:56.789")).body == "12:34:56.789"
-    for kind, item in ((1, 28), (3, 16), (5, 32), (20, 20), (21, 40), (22, 44), (23, 44), (24, 12), (99, 7)):
+    for kind, item in ((3, 16), (21, 40), (22, 44), (23, 44), (24, 12), (99, 7)):
         message = wire.decode(mxtp.message(kind, bytes(item * 23), items=23))
         assert (message.header.kind, message.body) == (kind, None)
 
@@ -357,6 +357,9 @@ def test_only_protocol_errors_escape(mxtp, data):
         mxtp.message(12, b"name:a\n"),
         mxtp.message(13, null_pose),
         mxtp.message(25, b"00:00:00.000"),
+        mxtp.message(1, bytes(28 * 23), items=23),
+        mxtp.message(5, bytes(32 * 23), items=23),
+        mxtp.message(20, bytes(20 * 22), items=22),
     )
     raw = bytearray(data.draw(st.sampled_from(seeds)))
     for _ in range(data.draw(st.integers(0, 6))):

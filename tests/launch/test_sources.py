@@ -42,3 +42,12 @@ def test_characters_are_a_suits():
 def test_an_unknown_source_is_refused_before_anything_starts():
     with pytest.raises(UnknownName):
         source_options(RunConfig(source="kinect"))
+
+
+def test_a_character_may_be_chosen_as_the_devices_option():
+    options = source_options(RunConfig(device={"character": "2", "transport": "tcp"}))
+    assert options == {"character": 2, "transport": "tcp"}
+    with pytest.raises(ConfigError, match=r"^source xsens has no option 'character'; valid: transport$"):
+        source_options(RunConfig(character=1, device={"character": "2"}))
+    with pytest.raises(ConfigError, match=r"^option 'transport' of source xsens is 'sctp'; give one of: udp, tcp$"):
+        source_options(RunConfig(device={"transport": "sctp"}))

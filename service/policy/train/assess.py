@@ -13,7 +13,7 @@ from teleopd.service.policy.train.own_gaits import gait_markdown, gait_summary, 
 from teleopd.service.policy.train.suite import run, trials
 from teleopd.service.policy.train.world import Seen
 
-DISTILLED, FINE_TUNED, TEACHER = "distilled", "fine-tuned", "teacher"
+DISTILLED, WIDENED, FINE_TUNED, TEACHER = "distilled", "widened", "fine-tuned", "teacher"
 SHIPPED = "shipped"
 WORSE_MM = 0.5
 """Key-body error on the clips that more survivals may cost."""
@@ -50,26 +50,25 @@ def assess(
 
 
 def choose(found: Mapping[str, Any]) -> Choice:
-    """Fine-tuned where it survives more of the battery, stays up on all that the distilled one did, and tracks as well.
+    """A later stage where it survives more of the battery, stays up on all that the one before did, and tracks as well.
 
     "As well": the median key-body error on the clips is at most 0.5 mm larger.
     """
-    if FINE_TUNED not in found["battery"]:
-        return Choice(DISTILLED, "It was not fine-tuned.")
-    old, new = _figures(found, DISTILLED), _figures(found, FINE_TUNED)
-    said = (
-        f"fine-tuned {new.upright} of {new.of} battery trials upright, {new.gaits} own gaits on speed, clips at "
-        f"{new.clips_mm} mm; distilled {old.upright} of {old.of}, {old.gaits}, {old.clips_mm} mm"
-    )
-    if TEACHER in found["battery"]:
-        teacher = _figures(found, TEACHER)
-        said += f"; teacher {teacher.upright} of {teacher.of}, {teacher.gaits}, {teacher.clips_mm} mm"
-    better = (
-        new.upright + new.gaits > old.upright + old.gaits
-        and new.suite >= old.suite
-        and new.clips_mm <= old.clips_mm + WORSE_MM
-    )
-    return Choice(FINE_TUNED if better else DISTILLED, f"{said[0].upper()}{said[1:]}.")
+    stages = [name for name in (DISTILLED, WIDENED, FINE_TUNED) if name in found["battery"]]
+    if len(stages) == 1:
+        return Choice(stages[0], "It is the only one.")
+    best = stages[0]
+    for name in stages[1:]:
+        old, new = _figures(found, best), _figures(found, name)
+        better = new.upright + new.gaits > old.upright + old.gaits
+        if better and new.suite >= old.suite and new.clips_mm <= old.clips_mm + WORSE_MM:
+            best = name
+    told = [
+        f"{name} {f.upright} of {f.of} battery trials upright, {f.gaits} own gaits on speed, clips at {f.clips_mm} mm"
+        for name in (*stages, TEACHER) if name in found["battery"] for f in (_figures(found, name),)
+    ]  # fmt: skip
+    said = "; ".join(told)
+    return Choice(best, f"{said[0].upper()}{said[1:]}.")
 
 
 class _Figures(NamedTuple):
@@ -90,16 +89,11 @@ def _figures(found: Mapping[str, Any], actor: str) -> _Figures:
 
 def card_figures(found: Mapping[str, Any]) -> str:
     """The measured part of the model card (Markdown)."""
-    training, tuning = found["training"], found.get("fine_tuning")
-    told = (
-        f"Training: {training['samples'] / 1e6:.1f} million samples, {training['updates']} updates, "
-        f"{training['elapsed_s'] / 60:.0f} minutes."
+    told = " ".join(
+        f"{stage[0].upper()}{stage[1:]}: {t['samples'] / 1e6:.1f} million samples, {t['updates']} updates, "
+        f"{t['elapsed_s'] / 60:.0f} minutes."
+        for stage, t in found["training"].items()
     )
-    if tuning:
-        told += (
-            f" Fine-tuning: {tuning['samples'] / 1e6:.1f} million samples, {tuning['updates']} updates, "
-            f"{tuning['elapsed_s'] / 60:.0f} minutes, {tuning['skipped']} updates left out."
-        )
     parts = (
         f"**Shipped: the {found[SHIPPED]} network.** {found['why']}",
         markdown(found["suite"]),

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from teleopd.service.evaluation.robot_motion import NotAMotion
-from teleopd.service.policy.train.assess import DISTILLED, FINE_TUNED, SHIPPED, assess, card_figures
+from teleopd.service.policy.train.assess import DISTILLED, FINE_TUNED, SHIPPED, WIDENED, assess, card_figures
 from teleopd.service.policy.train.assess import TEACHER as TEACHER_ACTOR
 from teleopd.service.policy.train.channels import Clip, Float32
 from teleopd.service.policy.train.dagger import Distillation, Report, read_checkpoint, student_of
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.evaluate or args.export is not None:
             if args.evaluate:
-                evaluate(args.out, args.data, args.threads)
+                evaluate(args.out, args.data, args.threads, args.widen)
             if args.export is not None:
                 export(args.out, args.export)
         elif args.finetune:
@@ -130,15 +130,23 @@ def finetune(args: argparse.Namespace) -> None:
     print("looks (iteration, points, key-body mm):", *tuning.scores)
 
 
-def evaluate(folder: Path, data: Path, threads: int) -> dict[str, Any]:
-    """Judge the folder's networks and the teacher, write `evaluation.json` and print the tables."""
-    state = read_checkpoint(folder)
-    actors: dict[str, Callable[[Seen], Float32]] = {DISTILLED: acting(student_of(folder))}
-    found: dict[str, Any] = {"training": {key: state[key] for key in ("iteration", "samples", "updates", "elapsed_s")}}
+def evaluate(folder: Path, data: Path, threads: int, before: Path | None = None) -> dict[str, Any]:
+    """Judge the networks of the folder, and of the one it was widened from, and the teacher.
+
+    Writes `evaluation.json` and prints the tables.
+    """
+    actors: dict[str, Callable[[Seen], Float32]] = {}
+    found: dict[str, Any] = {"training": {}}
+    keys = ("iteration", "samples", "updates", "elapsed_s")
+    for stage, place in ((DISTILLED, before or folder), (WIDENED, folder if before else None)):
+        if place is not None:
+            state = read_checkpoint(place)
+            found["training"][stage] = {key: state[key] for key in keys}
+            actors[stage] = acting(student_of(place))
     if (folder / FINETUNED).is_file():
         tuned = read_finetuned(folder)
         actors[FINE_TUNED] = acting(finetuned_student(folder))
-        found["fine_tuning"] = {key: tuned[key] for key in ("iteration", "samples", "updates", "elapsed_s", "skipped")}
+        found["training"][FINE_TUNED] = {key: tuned[key] for key in keys}
     teacher = Teacher(_teacher_file(data), threads)
     actors[TEACHER_ACTOR] = lambda seen: teacher(seen.teacher)
     torch.set_num_threads(1)
@@ -158,10 +166,10 @@ def evaluate(folder: Path, data: Path, threads: int) -> dict[str, Any]:
 def export(folder: Path, to: Path) -> None:
     """Write `default.onnx`, `.toml` and `.md` into `to`: the network that the last evaluation found better.
 
-    Without an evaluation the distilled one.
+    Without an evaluation the folder's distilled or widened one.
 
     Raises:
-        ExportFailed: the evaluation is an older version's.
+        ExportFailed: the evaluation is an older version's, or found the network of another folder better.
     """
     figures, student = "Not evaluated yet: run the training module with `--evaluate` first.\n", student_of(folder)
     path = folder / EVALUATION
@@ -172,6 +180,8 @@ def export(folder: Path, to: Path) -> None:
         figures = card_figures(found)
         if found[SHIPPED] == FINE_TUNED:
             student = finetuned_student(folder)
+        elif found[SHIPPED] == DISTILLED and WIDENED in found["training"]:
+            raise ExportFailed(f"{path}: the network that {folder} was widened from is better; export that folder")
     for written in write_policy(student, to, figures):
         print(f"{written}: {written.stat().st_size} bytes")
 
@@ -259,7 +269,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--widen", type=Path, metavar="FROM",
-        help="distil on from that folder's network, on the harder robots and references of fine-tuning",
+        help="distil on from that folder's network, on the harder robots and references of fine-tuning; "
+        "with --evaluate: compare with it",
     )  # fmt: skip
     parser.add_argument("--iterations", type=int, default=0, help="length in iterations instead: repeatable exactly")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, with its settings")

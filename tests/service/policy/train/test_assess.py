@@ -9,9 +9,7 @@ pytest.importorskip("torch", reason="the extra `train` (torch) is not installed"
 from teleopd.service.policy.train.assess import card_figures, choose
 
 
-def found(*, battery=(300, 310), gaits=(20, 22), suite=(100, 100), clips_mm=(31.4, 31.8), tuned=True):
-    """Figures of the distilled and the fine-tuned network."""
-    actors = ("distilled", "fine-tuned") if tuned else ("distilled",)
+def figures_of(actors, battery, gaits, suite, clips_mm):
     return {
         "suite": {a: {"clips": {"upright": suite[i], "of": 109, "key_body_mm": clips_mm[i]}}
                   for i, a in enumerate(actors)},
@@ -19,6 +17,12 @@ def found(*, battery=(300, 310), gaits=(20, 22), suite=(100, 100), clips_mm=(31.
                     for i, a in enumerate(actors)},
         "own_gaits": {a: {"on_speed": gaits[i], "of": 24, "gaits": {}} for i, a in enumerate(actors)},
     }  # fmt: skip
+
+
+def found(*, battery=(300, 310), gaits=(20, 22), suite=(100, 100), clips_mm=(31.4, 31.8), tuned=True):
+    """Figures of the distilled and the fine-tuned network."""
+    actors = ("distilled", "fine-tuned") if tuned else ("distilled",)
+    return figures_of(actors, battery, gaits, suite, clips_mm)
 
 
 @pytest.mark.parametrize("figures, shipped", [
@@ -38,15 +42,28 @@ def test_the_card_says_which_and_why():
     figures = found()
     choice = choose(figures)
     assert choice.why == (
-        "Fine-tuned 310 of 324 battery trials upright, 22 own gaits on speed, clips at 31.8 mm; "
-        "distilled 300 of 324, 20, 31.4 mm."
+        "Distilled 300 of 324 battery trials upright, 20 own gaits on speed, clips at 31.4 mm; "
+        "fine-tuned 310 of 324 battery trials upright, 22 own gaits on speed, clips at 31.8 mm."
     )
-    training = {"samples": 3_020_000, "updates": 5730, "elapsed_s": 1800.0}
-    tuning = {"samples": 2_500_000, "updates": 900, "elapsed_s": 4200.0, "skipped": 0}
-    text = card_figures(
-        {**figures, "shipped": choice.name, "why": choice.why, "training": training, "fine_tuning": tuning}
-    )
+    training = {
+        "distilled": {"samples": 3_020_000, "updates": 5730, "elapsed_s": 1800.0},
+        "fine-tuned": {"samples": 2_500_000, "updates": 900, "elapsed_s": 4200.0},
+    }
+    text = card_figures({**figures, "shipped": choice.name, "why": choice.why, "training": training})
     assert text.startswith(f"**Shipped: the fine-tuned network.** {choice.why}\n")
     assert "| total | 300/324, 29.0 mm | 310/324, 29.0 mm |" in text
     assert "| within 25% | 20/24 | 22/24 |" in text
-    assert text.endswith("Fine-tuning: 2.5 million samples, 900 updates, 70 minutes, 0 updates left out.\n")
+    assert text.endswith("Fine-tuned: 2.5 million samples, 900 updates, 70 minutes.\n")
+
+
+def test_each_stage_is_compared_with_the_best_before_it():
+    actors = ("distilled", "widened", "fine-tuned", "teacher")
+    figures = figures_of(actors, (300, 310, 305, 303), (20,) * 4, (100,) * 4, (31.4, 31.4, 31.4, 29.5))
+    choice = choose(figures)
+    assert choice.name == "widened" and choice.why.endswith(
+        "teacher 303 of 324 battery trials upright, 20 own gaits on speed, clips at 29.5 mm."
+    )
+    figures["battery"]["fine-tuned"]["total"]["upright"] = 311
+    assert choose(figures).name == "fine-tuned"
+    figures["suite"]["widened"]["clips"]["upright"] = 99
+    assert choose(figures).name == "fine-tuned", "compared with the distilled one then"
