@@ -7,7 +7,8 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
-from teleopd.drivers.natnet.messages import POINT, Records, WireError
+from teleopd.drivers.natnet.messages import POINT, Records
+from teleopd.drivers.source import ProtocolError
 
 _I32 = struct.Struct("<i")
 MAX_NAME = 256
@@ -35,7 +36,7 @@ class Cursor:
         """Read one fixed layout.
 
         Raises:
-            WireError: truncated.
+            ProtocolError: truncated.
         """
         at = self.at
         end = at + layout.size
@@ -45,7 +46,7 @@ class Cursor:
         return layout.unpack_from(self.data, at)
 
     def i32(self) -> int:
-        """Read an int32; raises WireError: truncated."""
+        """Read an int32; raises ProtocolError: truncated."""
         at = self.at
         if at + 4 > self.limit:
             raise self._short(at + 4)
@@ -57,23 +58,23 @@ class Cursor:
         """Read an int32 count of items of at least `smallest` bytes each.
 
         Raises:
-            WireError: truncated; wrong_count when negative or more than fit; too_many when the budget is spent.
+            ProtocolError: truncated; wrong_count when negative or more than fit; too_many when the budget is spent.
         """
         count = self.i32()
         if not 0 <= count <= self.left // smallest:
-            raise WireError("wrong_count", f"{count} {what} are declared but {self.left} B are left for them")
+            raise ProtocolError("wrong_count", f"{count} {what} are declared but {self.left} B are left for them")
         if walked:
             self.spend(count, what)
         return count
 
     def spend(self, items: int, what: str) -> None:
-        """Charge so many items to the budget; raises WireError: too_many when it is spent."""
+        """Charge so many items to the budget; raises ProtocolError: too_many when it is spent."""
         self.budget -= items
         if self.budget < 0:
-            raise WireError("too_many", f"{items} {what} are declared, more than a datagram may hold")
+            raise ProtocolError("too_many", f"{items} {what} are declared, more than a datagram may hold")
 
     def records(self, layout: np.dtype[np.void], count: int) -> Records:
-        """View of `count` packed records; raises WireError: truncated."""
+        """View of `count` packed records; raises ProtocolError: truncated."""
         at = self.at
         end = at + count * layout.itemsize
         if end > self.limit:
@@ -82,7 +83,7 @@ class Cursor:
         return np.frombuffer(self.data, layout, count, at)
 
     def floats(self, count: int) -> npt.NDArray[np.float32]:
-        """View of `count` float32; raises WireError: truncated."""
+        """View of `count` float32; raises ProtocolError: truncated."""
         at = self.at
         end = at + 4 * count
         if end > self.limit:
@@ -91,7 +92,7 @@ class Cursor:
         return np.frombuffer(self.data, POINT, count, at)
 
     def points(self, what: str) -> npt.NDArray[np.float32]:
-        """An int32 count and so many points [m], (n, 3); raises WireError: truncated, wrong_count."""
+        """An int32 count and so many points [m], (n, 3); raises ProtocolError: truncated, wrong_count."""
         count = self.count(12, what, walked=False)
         return self.floats(3 * count).reshape(count, 3)
 
@@ -99,17 +100,17 @@ class Cursor:
         """Read a zero-terminated string.
 
         Raises:
-            WireError: bad_string when it does not end within `MAX_NAME` bytes.
+            ProtocolError: bad_string when it does not end within `MAX_NAME` bytes.
         """
         at = self.at
         end = self.data.find(b"\0", at, min(self.limit, at + MAX_NAME))
         if end < 0:
-            raise WireError("bad_string", f"the name at byte {at} does not end within {min(self.left, MAX_NAME)} B")
+            raise ProtocolError("bad_string", f"the name at byte {at} does not end within {min(self.left, MAX_NAME)} B")
         self.at = end + 1
         return self.data[at:end].decode("utf-8", "replace")
 
     def skip(self, size: int) -> None:
-        """Pass over `size` bytes; raises WireError: truncated."""
+        """Pass over `size` bytes; raises ProtocolError: truncated."""
         if not 0 <= size <= self.left:
             raise self._short(self.at + size)
         self.at += size
@@ -118,11 +119,11 @@ class Cursor:
         """Read an int32 size and confine reading to so many bytes; returns what `leave` needs.
 
         Raises:
-            WireError: truncated; section_size when there are not so many.
+            ProtocolError: truncated; section_size when there are not so many.
         """
         size = self.i32()
         if not 0 <= size <= self.left:
-            raise WireError("section_size", f"{what} declare {size} B but {self.left} B are left")
+            raise ProtocolError("section_size", f"{what} declare {size} B but {self.left} B are left")
         outer, self.limit = self.limit, self.at + size
         return outer
 
@@ -130,5 +131,5 @@ class Cursor:
         """End behind the section, whatever was left unread in it."""
         self.at, self.limit = self.limit, outer
 
-    def _short(self, end: int) -> WireError:
-        return WireError("truncated", f"message ends at byte {self.limit}, {end} are needed")
+    def _short(self, end: int) -> ProtocolError:
+        return ProtocolError("truncated", f"message ends at byte {self.limit}, {end} are needed")

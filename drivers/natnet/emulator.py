@@ -29,10 +29,9 @@ from teleopd.drivers.natnet.messages import (
     SkeletonData,
     SkeletonModel,
     Version,
-    WireError,
 )
 from teleopd.drivers.pacing import Pacer
-from teleopd.drivers.source import SourceError, SourceUnavailable
+from teleopd.drivers.source import ProtocolError, SourceError, SourceUnavailable
 from teleopd.drivers.udp import Address, UdpListener
 
 RATE_HZ = (1.0, 1000.0)
@@ -271,7 +270,7 @@ class NatNetEmulator:
         """One command; what cannot be read gets no answer."""
         try:
             message = wire.decode(data, self.version)
-        except WireError:
+        except ProtocolError:
             return
         self.commands[message.kind] = self.commands.get(message.kind, 0) + 1
         answer = self._answer(message.kind, message.body, now_ns)

@@ -26,8 +26,8 @@ from teleopd.drivers.natnet.messages import (
     Records,
     SkeletonData,
     Version,
-    WireError,
 )
+from teleopd.drivers.source import ProtocolError
 
 BUDGET = 800
 """Items walked one by one in a frame (marker sets, skeletons, channels, bodies before 3.0): at most 3 ms."""
@@ -48,6 +48,8 @@ _SUFFIX_41 = struct.Struct("<IIdQQQIIhi")
 _NO_BODIES = np.empty(0, BODY)
 _NO_MARKERS = np.empty(0, MARKER)
 
+MAX_STAMP_S = 1e9
+"""Longest believable run of Motive [s]; NaN and infinity are none."""
 T = TypeVar("T")
 
 
@@ -55,7 +57,7 @@ def read_frame(data: bytes, at: int, version: Version) -> Frame:
     """The frame in `data` from byte `at` on, in the bitstream of `version`.
 
     Raises:
-        WireError: truncated, wrong_count, too_many, bad_string, section_size, trailing.
+        ProtocolError: truncated, wrong_count, too_many, bad_string, section_size, trailing, implausible_stamp.
     """
     cursor = Cursor(data, at, BUDGET)
     sized = version >= (4, 1)
@@ -174,6 +176,7 @@ def _suffix(cursor: Cursor, sized: bool) -> tuple[float, int, int, float, int, i
         seconds = fraction = 0
     if cursor.left:
         raise _trailing(cursor.left)
+    _check_stamp(stamp)
     return (
         0.0, int(code), int(sub), float(stamp), int(mid), int(received), int(sent), int(seconds), int(fraction),
         int(params),
@@ -187,9 +190,17 @@ def _old_suffix(cursor: Cursor, version: Version) -> tuple[float, int, int, floa
     (stamp,) = cursor.take(_F64 if version >= (2, 7) else _F32)
     if cursor.left not in _OLD_ENDS:
         raise _trailing(cursor.left)
+    _check_stamp(stamp)
     params = cursor.take(_I16)[0] if cursor.left in (2, 6) else 0
     return float(latency), int(code), int(sub), float(stamp), 0, 0, 0, 0, 0, int(params)
 
 
-def _trailing(left: int) -> WireError:
-    return WireError("trailing", f"{left} B follow the end of the frame; its bitstream is not what the server declared")
+def _check_stamp(stamp_s: float) -> None:
+    if not abs(stamp_s) <= MAX_STAMP_S:
+        raise ProtocolError("implausible_stamp", f"the frame's timestamp is {stamp_s:.3g} s since Motive started")
+
+
+def _trailing(left: int) -> ProtocolError:
+    return ProtocolError(
+        "trailing", f"{left} B follow the end of the frame; its bitstream is not what the server declared"
+    )

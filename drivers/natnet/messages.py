@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from teleopd.drivers.source import ProtocolError
-
 Records = npt.NDArray[np.void]
 Version = tuple[int, int]
 
@@ -61,14 +59,6 @@ class MarkerFlag(enum.IntFlag):
     HAS_MODEL = 8
     UNLABELLED = 16
     ACTIVE = 32
-
-
-class WireError(ProtocolError):
-    """A datagram that is not what the protocol says: a short reason key to count by, and one sentence."""
-
-    def __init__(self, reason: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.reason = reason
 
 
 class Hello(NamedTuple):

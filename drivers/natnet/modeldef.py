@@ -33,7 +33,7 @@ def read_modeldef(data: bytes, at: int, version: Version) -> ModelDef:
     """The model definitions in `data` from byte `at` on, in the bitstream of `version`.
 
     Raises:
-        WireError: truncated, wrong_count, too_many, bad_string, section_size.
+        ProtocolError: truncated, wrong_count, too_many, bad_string, section_size.
     """
     cursor = Cursor(data, at, BUDGET)
     sized = version >= (4, 1)

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS, Array
-from teleopd.drivers.natnet.messages import BodyModel, ModelDef, SkeletonModel, WireError
+from teleopd.drivers.natnet.messages import BodyModel, ModelDef, SkeletonModel
+from teleopd.drivers.source import ProtocolError
 
 BONES: Mapping[str, tuple[str, ...]] = {
     "Pelvis": ("hip", "hips", "pelvis"),
@@ -81,18 +82,18 @@ def plan(models: ModelDef, wanted: str | None) -> Plan:
     """Whom to follow: the only skeleton, the one named `wanted`, or rigid bodies named after body parts.
 
     Raises:
-        WireError: two_skeletons, no_such_skeleton, missing_bones, no_person; the sentence names what there is.
+        ProtocolError: two_skeletons, no_such_skeleton, missing_bones, no_person; the sentence names what there is.
     """
     names = [s.name for s in models.skeletons]
     if wanted is not None:
         chosen = [s for s in models.skeletons if s.name == wanted]
         if not chosen:
             there = ", ".join(f"'{name}'" for name in names) or "none"
-            raise WireError("no_such_skeleton", f"skeleton '{wanted}' is not streamed; streamed skeletons: {there}")
+            raise ProtocolError("no_such_skeleton", f"skeleton '{wanted}' is not streamed; streamed skeletons: {there}")
         return _skeleton_plan(chosen[0])
     if len(names) > 1:
         there = ", ".join(f"'{name}'" for name in names)
-        raise WireError("two_skeletons", f"{len(names)} skeletons are streamed: {there}; choose one by name")
+        raise ProtocolError("two_skeletons", f"{len(names)} skeletons are streamed: {there}; choose one by name")
     return _skeleton_plan(models.skeletons[0]) if names else _rigid_plan(models.rigid_bodies)
 
 
@@ -107,7 +108,7 @@ def _skeleton_plan(model: SkeletonModel) -> Plan:
             found[role] = bone
     missing = [role for role in _roles() if role not in found and not role.endswith(OPTIONAL)]
     if missing:
-        raise WireError(
+        raise ProtocolError(
             "missing_bones",
             f"skeleton '{model.name}' has no bone for {', '.join(missing)}; "
             f"its bones are {', '.join(bone.name for bone in model.bones)}",
@@ -136,7 +137,7 @@ def _rigid_plan(models: Sequence[BodyModel]) -> Plan:
                 found.setdefault(segment, body.id)
     if not all(segment in found for segment in RIGID_BODIES_NEEDED):
         there = ", ".join(f"'{body.name}'" for body in models) or "none"
-        raise WireError(
+        raise ProtocolError(
             "no_person",
             "neither a skeleton nor rigid bodies named Head, LeftHand and RightHand are streamed "
             f"(rigid bodies: {there}); enable 'Skeletons' in Motive's streaming settings",

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from teleopd.drivers.human_pose import MVN_SEGMENTS, Array
-from teleopd.drivers.natnet.messages import TRACKED, Frame, Records, WireError
+from teleopd.drivers.natnet.messages import TRACKED, Frame, Records
 from teleopd.drivers.natnet.plan import Plan
+from teleopd.drivers.source import ProtocolError
 
 Flags = npt.NDArray[np.bool_]
 
@@ -63,15 +64,16 @@ class Reader:
         """The followed person.
 
         Raises:
-            WireError: not_streamed, not_tracked, non_finite, quaternion_norm, implausible_position,
+            ProtocolError: not_streamed, not_tracked, non_finite, quaternion_norm, implausible_position,
                 local_coordinates, wrong_up_axis.
         """
         bodies = self._find(frame)
-        raw_pos: Array = bodies["pos"].astype(np.float64)
-        raw_quat: Array = bodies["quat_xyzw"].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN would warn here; it is refused below
+            raw_pos: Array = bodies["pos"].astype(np.float64)
+            raw_quat: Array = bodies["quat_xyzw"].astype(np.float64)
         tracked: Flags = (bodies["params"] & TRACKED) != 0
         if not tracked.any():
-            raise WireError("not_tracked", f"no body of {self.plan.label} is tracked")
+            raise ProtocolError("not_tracked", f"no body of {self.plan.label} is tracked")
         _check(raw_pos, raw_quat, tracked)
         if self._held is None and self.plan.skeleton is not None:
             self._check_global(raw_pos)
@@ -100,7 +102,7 @@ class Reader:
         rows = {ident & 0xFFFF if low else ident: row for row, ident in enumerate(streamed)}
         absent = [ident for ident in self.plan.ids if ident not in rows]
         if absent:
-            raise WireError(
+            raise ProtocolError(
                 "not_streamed",
                 f"{len(absent)} of {len(self.plan.ids)} bodies of {self.plan.label} are not in the frame; "
                 "enable them in Motive's streaming settings",
@@ -111,7 +113,7 @@ class Reader:
         """Every bone but the root, which is global either way."""
         away = np.abs(pos - self.plan.offsets).max(axis=1)[1:]
         if np.count_nonzero(away <= LOCAL_TOLERANCE_M) > len(away) // 2:
-            raise WireError(
+            raise ProtocolError(
                 "local_coordinates",
                 f"{self.plan.label} is streamed in local coordinates; "
                 "choose 'Skeleton Coordinates: Global' in Motive's streaming settings",
@@ -158,14 +160,16 @@ def _check(pos: Array, quat_xyzw: Array, tracked: Flags) -> None:
     if not tracked.all():
         pos, quat_xyzw = pos[tracked], quat_xyzw[tracked]
     if not (np.isfinite(pos).all() and np.isfinite(quat_xyzw).all()):
-        raise WireError("non_finite", "a position or quaternion of a tracked body is NaN or infinite")
+        raise ProtocolError("non_finite", "a position or quaternion of a tracked body is NaN or infinite")
     off = np.abs(np.sqrt(np.vecdot(quat_xyzw, quat_xyzw)) - 1.0)
     if off.max() > NORM_TOLERANCE:
         worst = float(np.linalg.norm(quat_xyzw[np.argmax(off)]))
-        raise WireError("quaternion_norm", f"a quaternion has norm {worst:.3g}; 1 is expected")
+        raise ProtocolError("quaternion_norm", f"a quaternion has norm {worst:.3g}; 1 is expected")
     x, y, z = pos[0].tolist()
     if max(abs(x), abs(y), abs(z)) > EXTENT_M:
-        raise WireError("implausible_position", f"a body is at ({x:.3g}, {y:.3g}, {z:.3g}) m, beyond {EXTENT_M:.0f} m")
+        raise ProtocolError(
+            "implausible_position", f"a body is at ({x:.3g}, {y:.3g}, {z:.3g}) m, beyond {EXTENT_M:.0f} m"
+        )
     if len(pos) > 2:
         away = pos - pos[0]
         _check_reach(math.sqrt(np.vecdot(away, away).max()))
@@ -176,7 +180,7 @@ def _check_reach(reach: float) -> None:
         return
     unit = next((u for u, f in (("millimetres", 1000), ("centimetres", 100)) if 0.5 * f <= reach <= 2.2 * f), "")
     hint = f"; the stream looks like {unit}, set 'Scale' to 1 in Motive's streaming settings" if unit else ""
-    raise WireError(
+    raise ProtocolError(
         "implausible_position",
         f"the farthest body is {reach:.3g} m from the first; {REACH_M[0]} to {REACH_M[1]} m are possible{hint}",
     )
@@ -190,7 +194,7 @@ def _check_upright(person: Person, up_axis: str) -> None:
     length = float(np.linalg.norm(rise))
     if length > 0.8 and rise[2] < UPRIGHT_SHARE * length:
         other = UP_AXES[1 - UP_AXES.index(up_axis)]
-        raise WireError(
+        raise ProtocolError(
             "wrong_up_axis",
             f"the head is only {rise[2]:.2f} m above the feet, {length:.2f} m away: the operator lies, "
             f"or Motive streams {other.upper()}-up (choose up axis {other})",

@@ -20,14 +20,13 @@ from teleopd.drivers.natnet.messages import (
     Message,
     ModelDef,
     ServerInfo,
-    WireError,
 )
 from teleopd.drivers.natnet.network import ANYONE, Network
 from teleopd.drivers.natnet.plan import Plan, plan
 from teleopd.drivers.natnet.session import Session
 from teleopd.drivers.natnet.skeleton import UP_AXES, Person, Reader
 from teleopd.drivers.sequence import Order, SampleOrder
-from teleopd.drivers.source import SourceCounters, SourceError, SourceState, SourceUnavailable
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState, SourceUnavailable
 from teleopd.drivers.udp import Address, Tap
 
 DECLARED_HZ = 120.0
@@ -80,7 +79,7 @@ class NatNetSource:
         self._session = Session(discover=host == ANYONE, multicast=None if group == "" else group != "none")
         self._reader: Reader | None = None
         self._followed: Plan | None = None
-        self._no_plan: WireError | None = None
+        self._no_plan: ProtocolError | None = None
         self._first_frame_ns: int | None = None
         self._changed = False
         self._order = SampleOrder()
@@ -207,7 +206,7 @@ class NatNetSource:
                 self._take(message, sender, now_ns)
             else:
                 self.counters.foreign += 1
-        except WireError as error:
+        except ProtocolError as error:
             self.counters.reject(error.reason, str(error))
 
     def _take(self, message: Message, sender: Address, now_ns: int) -> None:
@@ -249,7 +248,7 @@ class NatNetSource:
         self.models = models
         try:
             self.plan, self._no_plan = plan(models, self._person), None
-        except WireError as error:
+        except ProtocolError as error:
             self.plan, self._reader, self._no_plan = None, None, error
             raise
         before, self._followed = self._followed, self.plan
@@ -306,7 +305,7 @@ class NatNetSource:
         if self._first_frame_ns is None:
             self._first_frame_ns = now_ns
         if now_ns - self._first_frame_ns > MODELS_PATIENCE_NS:
-            raise WireError(
+            raise ProtocolError(
                 "no_models",
                 f"frames arrive, but {self.server} sends no model definitions from its command port {self.port}",
             )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 
 from teleopd.drivers.natnet.frame import read_frame
-from teleopd.drivers.natnet.messages import Echo, Hello, Kind, Message, ServerInfo, Version, WireError
+from teleopd.drivers.natnet.messages import Echo, Hello, Kind, Message, ServerInfo, Version
 from teleopd.drivers.natnet.modeldef import read_modeldef
+from teleopd.drivers.source import ProtocolError
 
 COMMAND_PORT = 1510
 DATA_PORT = 1511
@@ -35,19 +36,19 @@ def read_header(data: bytes | memoryview) -> tuple[Kind, int]:
     """Message kind, and where its payload ends [B from the datagram's start].
 
     Raises:
-        WireError: truncated, oversized, wrong_kind.
+        ProtocolError: truncated, oversized, wrong_kind.
     """
     size = len(data)
     if size < HEADER_SIZE:
-        raise WireError("truncated", f"datagram of {size} B is shorter than the {HEADER_SIZE} B header")
+        raise ProtocolError("truncated", f"datagram of {size} B is shorter than the {HEADER_SIZE} B header")
     if size > MAX_DATAGRAM:
-        raise WireError("oversized", f"datagram is longer than {MAX_DATAGRAM} B, more than UDP carries")
+        raise ProtocolError("oversized", f"datagram is longer than {MAX_DATAGRAM} B, more than UDP carries")
     number, payload = _HEADER.unpack_from(data)
     kind = _KINDS.get(number)
     if kind is None:
-        raise WireError("wrong_kind", f"message id {number} is none of NatNet's")
+        raise ProtocolError("wrong_kind", f"message id {number} is none of NatNet's")
     if payload > size - HEADER_SIZE:
-        raise WireError("truncated", f"header declares {payload} B of payload but {size - HEADER_SIZE} B follow")
+        raise ProtocolError("truncated", f"header declares {payload} B of payload but {size - HEADER_SIZE} B follow")
     return kind, HEADER_SIZE + payload
 
 
@@ -55,8 +56,7 @@ def decode(data: bytes | memoryview, version: Version) -> Message:
     """Read one datagram; frames and model definitions in the bitstream of `version`, which SERVERINFO tells.
 
     Raises:
-        WireError: see the readers.
-        ProtocolError: its base; nothing else escapes.
+        ProtocolError: see the readers; nothing else escapes.
     """
     kind, end = read_header(data)
     whole = bytes(data[:end])
@@ -80,7 +80,7 @@ def read_hello(payload: bytes) -> Hello:
     """CONNECT or DISCOVERY; bytes behind the 264 that are read are newer options.
 
     Raises:
-        WireError: truncated.
+        ProtocolError: truncated.
     """
     _need(payload, _HELLO.size, "connect message")
     name, a, b, c, d, e, f, g, h = _HELLO.unpack_from(payload)
@@ -91,12 +91,12 @@ def read_server_info(payload: bytes) -> ServerInfo:
     """SERVERINFO: 264 B before NatNet 3.0, 279 B since.
 
     Raises:
-        WireError: truncated; wrong_version for a server that is not NatNet 2.5 to 4.x; no_clock.
+        ProtocolError: truncated; wrong_version for a server that is not NatNet 2.5 to 4.x; no_clock.
     """
     hello = read_hello(payload)
     version = hello.natnet_version[:2]
     if not OLDEST <= version < (NEWEST[0] + 1, 0):
-        raise WireError(
+        raise ProtocolError(
             "wrong_version",
             f"server '{hello.name}' speaks NatNet {version[0]}.{version[1]}; "
             f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} are read",
@@ -106,7 +106,7 @@ def read_server_info(payload: bytes) -> ServerInfo:
     _need(payload, _HELLO.size + _SERVER_TAIL.size, "server info")
     clock_hz, port, multicast, *group = _SERVER_TAIL.unpack_from(payload, _HELLO.size)
     if clock_hz == 0:
-        raise WireError("no_clock", f"server '{hello.name}' declares a clock of 0 Hz; its stamps mean nothing")
+        raise ProtocolError("no_clock", f"server '{hello.name}' declares a clock of 0 Hz; its stamps mean nothing")
     return ServerInfo(*hello, clock_hz, port, bool(multicast), ".".join(map(str, group)))
 
 
@@ -114,7 +114,7 @@ def read_echo(kind: Kind, payload: bytes) -> Echo:
     """ECHOREQUEST or ECHORESPONSE.
 
     Raises:
-        WireError: truncated.
+        ProtocolError: truncated.
     """
     if kind is Kind.ECHOREQUEST:
         _need(payload, _U64.size, "echo request")
@@ -171,4 +171,4 @@ def _text(raw: bytes) -> str:
 
 def _need(payload: bytes, size: int, what: str) -> None:
     if len(payload) < size:
-        raise WireError("truncated", f"{what} has {len(payload)} B; {size} are needed")
+        raise ProtocolError("truncated", f"{what} has {len(payload)} B; {size} are needed")

@@ -7,6 +7,7 @@ nothing. Every key may be missing: the app leaves out what it does not track.
 
 from __future__ import annotations
 
+import math
 from operator import methodcaller
 from typing import Annotated, Any
 
@@ -18,6 +19,8 @@ from teleopd.drivers.source import ProtocolError
 
 MAX_POSE_TEXT = 200
 """Longest pose string [characters]: seven doubles of 24 characters and six commas are 174."""
+LARGEST = 1e100
+"""Largest number read, so that none overflows when it is squared."""
 BODY_JOINTS = 24
 NUMBERS = 7
 TRACKING = "Tracking"
@@ -148,7 +151,7 @@ def read_poses(texts: list[str]) -> Array:
     """Rows of x, y, z [m], qx, qy, qz, qw, (n, 7), of pose strings, in the device's axes.
 
     Raises:
-        ProtocolError: wrong_count, non_finite.
+        ProtocolError: wrong_count, non_finite, implausible_position.
     """
     joined = ",".join(texts)
     if len(joined) > MAX_POSE_TEXT * len(texts) or set(map(_commas, texts)) - {NUMBERS - 1}:
@@ -161,8 +164,11 @@ def read_poses(texts: list[str]) -> Array:
         except ValueError:
             raise _bad_pose(texts) from None
     values: Array = np.array(numbers)
-    if not np.isfinite(values).all():
-        raise ProtocolError("non_finite", "a position or quaternion is NaN or infinite")
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest <= LARGEST:
+        if not math.isfinite(largest):
+            raise ProtocolError("non_finite", "a position or quaternion is NaN or infinite")
+        raise ProtocolError("implausible_position", f"a number is {largest:.3g}, neither metres nor of a quaternion")
     return values.reshape(-1, NUMBERS)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from teleopd.drivers.natnet import wire as natnet
-from teleopd.drivers.natnet.messages import WireError
-from teleopd.drivers.source import SourceUnavailable
-from teleopd.drivers.tap.pcap import USER0, Assembly, CaptureError, read_packets, udp_of
+from teleopd.drivers.source import ProtocolError, SourceUnavailable
+from teleopd.drivers.tap.pcap import USER0, Assembly, read_packets, udp_of
 from teleopd.drivers.udp import Address
 
 DEVICES = ("xsens", "optitrack", "pico", "network", "vmc")
@@ -71,7 +70,7 @@ def read_capture(path: Path) -> Capture:
                 if datagram is not None:
                     t_ns, source, destination, payload = datagram
                     arrivals.append(Arrival(t_ns, packet.offset, source, destination, payload))
-    except CaptureError as error:
+    except ProtocolError as error:
         return Capture(arrivals, str(error))
     return Capture(arrivals, "")
 
@@ -100,6 +99,6 @@ def device_of(arrival: Arrival) -> str | None:
         return "vmc"
     try:
         _, end = natnet.read_header(payload)
-    except WireError:
+    except ProtocolError:
         return None
     return "optitrack" if end == len(payload) else None

@@ -17,6 +17,12 @@ MAX_PACKET = 1 << 18
 """Longest packet read [B], as tcpdump's own snapshot limit."""
 MAX_FRAGMENTED = 64
 """Datagrams under assembly at once."""
+MAX_FRAGMENTS = 256
+"""Of one datagram: 65507 B at the smallest IPv4 MTU in use, 576 B, are 119."""
+MAX_UDP = 65_535
+"""Longest UDP datagram with its header [B]."""
+MAX_TAGS = 4
+"""VLAN tags of one frame."""
 MAX_INTERFACES = 1024
 
 ETHERNET, RAW, LINUX_SLL, LINUX_SLL2, NULL, RAW_BSD = 1, 101, 113, 276, 0, 12
@@ -27,10 +33,6 @@ _VLAN = (0x8100, 0x88A8)
 _ETHER_IPV4, _ETHER_IPV6 = 0x0800, 0x86DD
 _UDP = 17
 _SECTION, _INTERFACE, _SIMPLE, _ENHANCED, _OLD_PACKET = 0x0A0D0D0A, 1, 3, 6, 2
-
-
-class CaptureError(ProtocolError):
-    """A file that is no capture, or breaks off; says at which byte."""
 
 
 class Datagram(NamedTuple):
@@ -70,7 +72,7 @@ def read_datagrams(data: bytes) -> Iterator[Datagram]:
     """UDP datagrams of a whole capture file in file order.
 
     Raises:
-        CaptureError: neither pcap nor pcapng, or a block that does not fit.
+        ProtocolError: neither pcap nor pcapng, or a block that does not fit.
     """
     assembly: Assembly = {}
     for packet in read_packets(data):
@@ -89,7 +91,7 @@ def read_packets(data: bytes) -> Iterator[Packet]:
     """Every packet of a whole capture file in file order.
 
     Raises:
-        CaptureError: see `read_datagrams`.
+        ProtocolError: see `read_datagrams`.
     """
     magic = data[:4]
     if magic == b"\n\r\r\n":
@@ -100,22 +102,22 @@ def read_packets(data: bytes) -> Iterator[Packet]:
         b"\xa1\xb2\x3c\x4d": (">", 1), b"\x4d\x3c\xb2\xa1": ("<", 1),
     }  # fmt: skip
     if magic not in orders:
-        raise CaptureError(f"starts with {magic!r}; a pcap or pcapng capture is expected")
+        raise ProtocolError("not_a_capture", f"starts with {magic!r}; a pcap or pcapng capture is expected")
     yield from _pcap(data, *orders[magic])
 
 
 def _pcap(data: bytes, order: str, ns_per_unit: int) -> Iterator[Packet]:
     if len(data) < 24:
-        raise CaptureError(f"breaks off at byte {len(data)}, inside the file header")
+        raise ProtocolError("truncated", f"breaks off at byte {len(data)}, inside the file header")
     link = struct.unpack_from(order + "I", data, 20)[0] & 0x0FFFFFFF
     head, at = struct.Struct(order + "IIII"), 24
     while at < len(data):
         if at + head.size > len(data):
-            raise CaptureError(f"breaks off at byte {at}, inside a packet header")
+            raise ProtocolError("truncated", f"breaks off at byte {at}, inside a packet header")
         seconds, fraction, size, _original = head.unpack_from(data, at)
         at += head.size
         if size > MAX_PACKET or at + size > len(data):
-            raise CaptureError(f"packet at byte {at} declares {size} B; {len(data) - at} follow")
+            raise ProtocolError("wrong_count", f"packet at byte {at} declares {size} B; {len(data) - at} follow")
         t_ns = seconds * 1_000_000_000 + fraction * ns_per_unit
         yield Packet(t_ns, link, data[at : at + size], at - head.size)
         at += size
@@ -126,17 +128,17 @@ def _pcapng(data: bytes) -> Iterator[Packet]:
     interfaces: list[_Interface] = []
     while at < len(data):
         if at + 12 > len(data):
-            raise CaptureError(f"breaks off at byte {at}, inside a block header")
+            raise ProtocolError("truncated", f"breaks off at byte {at}, inside a block header")
         if data[at : at + 4] == b"\n\r\r\n":
             order, interfaces = _byte_order(data, at), []
         kind, size = struct.unpack_from(order + "II", data, at)
         if size < 12 or size % 4 or at + size > len(data):
-            raise CaptureError(f"block at byte {at} declares {size} B; {len(data) - at} follow")
+            raise ProtocolError("wrong_count", f"block at byte {at} declares {size} B; {len(data) - at} follow")
         body = data[at + 8 : at + size - 4]
         at += size
         if kind == _INTERFACE:
             if len(interfaces) >= MAX_INTERFACES:
-                raise CaptureError(f"lists more than {MAX_INTERFACES} interfaces")
+                raise ProtocolError("too_many", f"lists more than {MAX_INTERFACES} interfaces")
             interfaces.append(_interface(body, order))
         elif kind in (_ENHANCED, _SIMPLE, _OLD_PACKET):
             yield _packet(kind, body, order, interfaces, at - size)
@@ -145,14 +147,14 @@ def _pcapng(data: bytes) -> Iterator[Packet]:
 def _byte_order(data: bytes, at: int) -> str:
     mark = data[at + 8 : at + 12]
     if mark not in (b"\x4d\x3c\x2b\x1a", b"\x1a\x2b\x3c\x4d"):
-        raise CaptureError(f"section at byte {at} has byte-order mark {mark!r}")
+        raise ProtocolError("not_a_capture", f"section at byte {at} has byte-order mark {mark!r}")
     return "<" if mark[0] == 0x4D else ">"
 
 
 def _interface(body: bytes, order: str) -> _Interface:
     """Link type and stamp resolution (option 9: power of ten, or of two with the high bit)."""
     if len(body) < 8:
-        raise CaptureError(f"interface block of {len(body)} B; 8 are needed")
+        raise ProtocolError("truncated", f"interface block of {len(body)} B; 8 are needed")
     (link,) = struct.unpack_from(order + "H", body)
     at, ns_per_unit = 8, 1000.0
     while at + 4 <= len(body):
@@ -170,7 +172,7 @@ def _packet(kind: int, body: bytes, order: str, interfaces: list[_Interface], wh
     layouts = {_ENHANCED: order + "IIIII", _OLD_PACKET: order + "HHIIII", _SIMPLE: order + "I"}
     layout = struct.Struct(layouts[kind])
     if len(body) < layout.size:
-        raise CaptureError(f"packet block at byte {where} is too short")
+        raise ProtocolError("truncated", f"packet block at byte {where} is too short")
     fields = layout.unpack_from(body)
     number, high, low, size = 0, 0, 0, min(fields[-1], len(body) - layout.size)
     if kind == _ENHANCED:
@@ -178,9 +180,13 @@ def _packet(kind: int, body: bytes, order: str, interfaces: list[_Interface], wh
     elif kind == _OLD_PACKET:
         number, _, high, low, size, _ = fields
     if number >= len(interfaces):
-        raise CaptureError(f"packet at byte {where} names interface {number}; {len(interfaces)} are listed")
+        raise ProtocolError(
+            "wrong_ids", f"packet at byte {where} names interface {number}; {len(interfaces)} are listed"
+        )
     if size > MAX_PACKET or layout.size + size > len(body):
-        raise CaptureError(f"packet at byte {where} declares {size} B; {len(body) - layout.size} follow")
+        raise ProtocolError(
+            "wrong_count", f"packet at byte {where} declares {size} B; {len(body) - layout.size} follow"
+        )
     interface = interfaces[number]
     units = high << 32 | low
     exact = interface.ns_per_unit >= 1 and interface.ns_per_unit == int(interface.ns_per_unit)
@@ -199,7 +205,9 @@ def _network(packet: bytes, link: int) -> bytes:
         return b""
     kind = int.from_bytes(packet[at : at + 2], "big")
     at += 2
-    while link == ETHERNET and kind in _VLAN:
+    for _ in range(MAX_TAGS):
+        if link != ETHERNET or kind not in _VLAN:
+            break
         kind = int.from_bytes(packet[at + 2 : at + 4], "big")
         at += 4
     if kind not in (_ETHER_IPV4, _ETHER_IPV6):
@@ -239,6 +247,9 @@ def _assemble(
     if key not in assembly and len(assembly) >= MAX_FRAGMENTED:
         del assembly[next(iter(assembly))]
     parts = assembly.setdefault(key, {})
+    if offset + len(body) > MAX_UDP or len(parts) >= MAX_FRAGMENTS:
+        del assembly[key]
+        return None
     parts[offset] = body
     if not more:
         parts[-1] = (offset + len(body)).to_bytes(4, "big")

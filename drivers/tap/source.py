@@ -10,11 +10,11 @@ from typing import Protocol
 
 from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.drivers.natnet import wire as natnet
-from teleopd.drivers.natnet.messages import Kind, WireError
+from teleopd.drivers.natnet.messages import Kind
 from teleopd.drivers.natnet.source import NatNetSource
 from teleopd.drivers.network.source import NetworkSource
 from teleopd.drivers.pico.source import PicoSource
-from teleopd.drivers.source import SourceCounters, SourceError, SourceState
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState
 from teleopd.drivers.tap.capture import DEVICES, Arrival, device_of, guess_device, read_capture
 from teleopd.drivers.udp import Address
 from teleopd.drivers.vmc import wire as vmc
@@ -246,7 +246,7 @@ def _server_of(arrivals: list[Arrival]) -> Address:
         try:
             if natnet.read_header(arrival.payload)[0] is Kind.SERVERINFO and arrival.source[1]:
                 return arrival.source
-        except WireError:
+        except ProtocolError:
             continue
     raise TapError(
         "the capture holds no answer of Motive to a CONNECT (SERVERINFO), which says how its frames are to be read; "

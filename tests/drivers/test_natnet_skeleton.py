@@ -15,10 +15,10 @@ from teleopd.drivers.natnet.messages import (
     ModelDef,
     SkeletonData,
     SkeletonModel,
-    WireError,
 )
 from teleopd.drivers.natnet.plan import plan
 from teleopd.drivers.natnet.skeleton import Reader, to_z_up
+from teleopd.drivers.source import ProtocolError
 
 AT = {name: i for i, name in enumerate(MVN_SEGMENTS)}
 MOTIVE = (
@@ -72,7 +72,7 @@ def person(data, definitions=None, up="y", wanted=None):
 
 
 def refused(call):
-    with pytest.raises(WireError) as error:
+    with pytest.raises(ProtocolError) as error:
         call()
     return error.value.reason, str(error.value)
 

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.natnet import encode, wire
+from teleopd.drivers.natnet.emulator import EmulatorOptions, NatNetEmulator
 from teleopd.drivers.natnet.messages import (
     BODY,
     MARKER,
@@ -28,7 +30,6 @@ from teleopd.drivers.natnet.messages import (
     ModelDef,
     SkeletonData,
     SkeletonModel,
-    WireError,
 )
 from teleopd.drivers.source import ProtocolError
 from teleopd.drivers.tap.pcap import read_datagrams
@@ -260,7 +261,7 @@ def test_a_frame_read_in_another_bitstream_is_refused(natnet_data):
     real = (natnet_data / "mje-nz/mocapframe_packet_v3.bin").read_bytes()
     synthetic = (natnet_data / "synthetic_v4.1_skeleton21.bin").read_bytes()
     for raw, version in ((real, (4, 1)), (synthetic, (3, 0)), (synthetic, (4, 0))):
-        with pytest.raises(WireError):
+        with pytest.raises(ProtocolError):
             wire.decode(raw, version)
 
 
@@ -459,7 +460,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD, ids=BAD.keys())
 def test_bad_datagrams_say_what_is_wrong(case):
     raw, reason, sentence = BAD[case]
-    with pytest.raises(WireError) as error:
+    with pytest.raises(ProtocolError) as error:
         wire.decode(raw, V)
     assert (error.value.reason, str(error.value)) == (reason, sentence)
 
@@ -530,6 +531,17 @@ def seeds():
 
 
 SEEDS = list(seeds())
+
+
+@pytest.mark.parametrize("stamp_s", [float("nan"), float("inf"), 1e306, -2e9])
+@pytest.mark.parametrize("version", [(3, 0), (4, 1)])
+def test_a_timestamp_that_is_no_time_is_refused(stamp_s, version):
+    emulator = NatNetEmulator(load_motion("walk"), EmulatorOptions(natnet=f"{version[0]}.{version[1]}"))
+    known = wire.decode(emulator.datagram(0, 10**12), version).body
+    with pytest.raises(ProtocolError) as error:
+        wire.decode(encode.encode_frame(known._replace(timestamp_s=stamp_s), version), version)
+    assert error.value.reason == "implausible_stamp"
+    assert str(error.value) == f"the frame's timestamp is {stamp_s:.3g} s since Motive started"
 
 
 @settings(deadline=None, max_examples=400)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teleopd.drivers.source import ProtocolError
-from teleopd.drivers.tap.pcap import MAX_FRAGMENTED, CaptureError, Datagram, read_datagrams
+from teleopd.drivers.tap.pcap import MAX_FRAGMENTED, Datagram, read_datagrams
 
 
 def udp(payload, ports=(1000, 2000)):
@@ -143,7 +143,7 @@ def test_lost_fragments_do_not_pile_up():
     ],
 )
 def test_files_that_are_no_capture_say_where(raw, sentence):
-    with pytest.raises(CaptureError) as error:
+    with pytest.raises(ProtocolError) as error:
         list(read_datagrams(raw))
     assert str(error.value) == sentence
 
