@@ -76,10 +76,13 @@ class Export:
     """Training folder, as given to train with --out."""
     to: Path
     """Folder for the files."""
+    widened_from: Path | None = None
+    """The folder this one was widened from, where a blend of both was found best."""
 
     def run(self) -> int:
         """Write; the exit status is the trainer's."""
-        return trainer(["--out", str(self.folder), "--export", str(self.to)])
+        before = [] if self.widened_from is None else ["--widen", str(self.widened_from)]
+        return trainer(["--out", str(self.folder), "--export", str(self.to), *before])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,10 @@ class EvalPolicy:
     battery: bool = False
     """The perturbation battery instead: pushes from eight sides, gains, armature, payload, friction, latency,
     dropouts."""
+    widened_from: Path | None = None
+    """The folder that a training folder was widened from: its network is judged too."""
+    blend: float | None = None
+    """Also the weights so far between these two networks, 0 to 1."""
     threads: int = 2
     """CPU threads."""
     data: Path | None = None
@@ -105,8 +112,9 @@ class EvalPolicy:
         if self.threads < 1:
             raise CommandError(f"--threads is {self.threads}; give a positive number")
         if Path(self.policy).expanduser().is_dir() and not self.battery:
-            data = [] if self.data is None else ["--data", str(self.data)]
-            return trainer(["--out", self.policy, "--evaluate", "--threads", str(self.threads), *data])
+            values = {"--widen": self.widened_from, "--blend": self.blend, "--data": self.data}
+            more = [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
+            return trainer(["--out", self.policy, "--evaluate", "--threads", str(self.threads), *more])
         suite: Any = importlib.import_module(SUITE)
         model = registry.load("robot", "unitree_g1")
         resolved = resolve(self.policy or None, model)

@@ -158,17 +158,22 @@ def test_every_flag_of_the_trainer_is_offered(monkeypatch: pytest.MonkeyPatch):
     every.run()
     parsed = vars(trainer._arguments(seen[0]))
     offered = {name.lstrip("-").replace("-", "_") for name in seen[0] if name.startswith("--")}
-    assert set(parsed) - offered == {"evaluate", "export"}, "these two are verbs of their own"
+    assert set(parsed) - offered == {"evaluate", "export", "blend"}, "two verbs of their own, and a flag of one"
 
 
 def test_export_and_a_folders_evaluation_are_passed_on(
     capsys: pytest.CaptureFixture[str], passed: list[list[str]], tmp_path: Path
 ):
     teleop(capsys, "export", str(tmp_path), "--to", "there")
+    teleop(capsys, "export", str(tmp_path), "--to", "there", "--widened-from", "first")
     teleop(capsys, "eval", str(tmp_path), "--threads", "1")
+    teleop(capsys, "eval", str(tmp_path), "--widened-from", "first", "--blend", "0.4")
     assert passed == [
-        ["--out", str(tmp_path), "--export", "there"], ["--out", str(tmp_path), "--evaluate", "--threads", "1"]
-    ]  # fmt: skip
+        ["--out", str(tmp_path), "--export", "there"],
+        ["--out", str(tmp_path), "--export", "there", "--widen", "first"],
+        ["--out", str(tmp_path), "--evaluate", "--threads", "1"],
+        ["--out", str(tmp_path), "--evaluate", "--threads", "2", "--widen", "first", "--blend", "0.4"],
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["train", "--out", "x"], ["export", "x", "--to", "y"], ["eval", "/"]])

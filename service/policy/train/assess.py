@@ -14,6 +14,8 @@ from teleopd.service.policy.train.suite import run, trials
 from teleopd.service.policy.train.world import Seen
 
 DISTILLED, WIDENED, FINE_TUNED, TEACHER = "distilled", "widened", "fine-tuned", "teacher"
+BLENDED = "blended"
+"""Between the distilled and the widened network."""
 SHIPPED = "shipped"
 WORSE_MM = 0.5
 """Key-body error on the clips that more survivals may cost."""
@@ -54,7 +56,7 @@ def choose(found: Mapping[str, Any]) -> Choice:
 
     "As well": the median key-body error on the clips is at most 0.5 mm larger.
     """
-    stages = [name for name in (DISTILLED, WIDENED, FINE_TUNED) if name in found["battery"]]
+    stages = [name for name in (DISTILLED, WIDENED, BLENDED, FINE_TUNED) if name in found["battery"]]
     if len(stages) == 1:
         return Choice(stages[0], "It is the only one.")
     best = stages[0]
@@ -94,6 +96,8 @@ def card_figures(found: Mapping[str, Any]) -> str:
         f"{t['elapsed_s'] / 60:.0f} minutes."
         for stage, t in found["training"].items()
     )
+    if "blend" in found:
+        told += f" Blended: every weight {found['blend']:.0%} of the way from the distilled to the widened network's."
     parts = (
         f"**Shipped: the {found[SHIPPED]} network.** {found['why']}",
         markdown(found["suite"]),

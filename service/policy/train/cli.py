@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from teleopd.service.evaluation.robot_motion import NotAMotion
-from teleopd.service.policy.train.assess import DISTILLED, FINE_TUNED, SHIPPED, WIDENED, assess, card_figures
+from teleopd.service.policy.train.assess import BLENDED, DISTILLED, FINE_TUNED, SHIPPED, WIDENED, assess, card_figures
 from teleopd.service.policy.train.assess import TEACHER as TEACHER_ACTOR
 from teleopd.service.policy.train.channels import Clip, Float32
 from teleopd.service.policy.train.dagger import Distillation, Report, read_checkpoint, student_of
@@ -31,6 +31,7 @@ from teleopd.service.policy.train.ppo import FineTuning, PpoReport, finetuned_st
 from teleopd.service.policy.train.ppo_settings import PpoSettings
 from teleopd.service.policy.train.references import ReferenceGenerator
 from teleopd.service.policy.train.settings import Settings
+from teleopd.service.policy.train.student import between
 from teleopd.service.policy.train.suite import held_out_clips
 from teleopd.service.policy.train.teacher import Teacher
 from teleopd.service.policy.train.world import Seen
@@ -52,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.evaluate or args.export is not None:
             if args.evaluate:
-                evaluate(args.out, args.data, args.threads, args.widen)
+                evaluate(args.out, args.data, args.threads, args.widen, args.blend)
             if args.export is not None:
-                export(args.out, args.export)
+                export(args.out, args.export, args.widen)
         elif args.finetune:
             finetune(args)
         else:
@@ -130,8 +131,10 @@ def finetune(args: argparse.Namespace) -> None:
     print("looks (iteration, points, key-body mm):", *tuning.scores)
 
 
-def evaluate(folder: Path, data: Path, threads: int, before: Path | None = None) -> dict[str, Any]:
-    """Judge the networks of the folder, and of the one it was widened from, and the teacher.
+def evaluate(
+    folder: Path, data: Path, threads: int, before: Path | None = None, blend: float | None = None
+) -> dict[str, Any]:
+    """Judge the networks of the folder, and of the one it was widened from, what lies between them, and the teacher.
 
     Writes `evaluation.json` and prints the tables.
     """
@@ -143,6 +146,9 @@ def evaluate(folder: Path, data: Path, threads: int, before: Path | None = None)
             state = read_checkpoint(place)
             found["training"][stage] = {key: state[key] for key in keys}
             actors[stage] = acting(student_of(place))
+    if before is not None and blend is not None:
+        found["blend"] = blend
+        actors[BLENDED] = acting(between(student_of(before), student_of(folder), blend))
     if (folder / FINETUNED).is_file():
         tuned = read_finetuned(folder)
         actors[FINE_TUNED] = acting(finetuned_student(folder))
@@ -163,7 +169,7 @@ def evaluate(folder: Path, data: Path, threads: int, before: Path | None = None)
     return found
 
 
-def export(folder: Path, to: Path) -> None:
+def export(folder: Path, to: Path, before: Path | None = None) -> None:
     """Write `default.onnx`, `.toml` and `.md` into `to`: the network that the last evaluation found better.
 
     Without an evaluation the folder's distilled or widened one.
@@ -180,6 +186,10 @@ def export(folder: Path, to: Path) -> None:
         figures = card_figures(found)
         if found[SHIPPED] == FINE_TUNED:
             student = finetuned_student(folder)
+        elif found[SHIPPED] == BLENDED:
+            if before is None:
+                raise ExportFailed(f"{path} found a blended network best; name the folder it began in with --widen")
+            student = between(student_of(before), student, found["blend"])
         elif found[SHIPPED] == DISTILLED and WIDENED in found["training"]:
             raise ExportFailed(f"{path}: the network that {folder} was widened from is better; export that folder")
     for written in write_policy(student, to, figures):
@@ -271,6 +281,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--widen", type=Path, metavar="FROM",
         help="distil on from that folder's network, on the harder robots and references of fine-tuning; "
         "with --evaluate: compare with it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--blend", type=float, metavar="SHARE",
+        help="with --evaluate and --widen: judge the weights so far between the two networks too, 0 to 1",
     )  # fmt: skip
     parser.add_argument("--iterations", type=int, default=0, help="length in iterations instead: repeatable exactly")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, with its settings")

@@ -31,6 +31,7 @@ class Student(nn.Module):
 
     def __init__(self, hidden: Sequence[int] = HIDDEN) -> None:
         super().__init__()
+        self.hidden = tuple(hidden)
         widths = [len(COLUMNS), *hidden, N]
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
@@ -64,6 +65,18 @@ class Student(nn.Module):
     def act(self, used: Float32) -> Float32:
         """Raw actions for numpy observations, (k, 29)."""
         return np.asarray(self(torch.from_numpy(used)).numpy())
+
+
+@torch.no_grad()
+def between(one: Student, other: Student, share: float) -> Student:
+    """The network whose weights lie between those of two, `share` of the way from `one` (Wortsman et al. 2022).
+
+    Meant for a network and one that was trained on from it: they share the inputs' normalisation.
+    """
+    first, second = one.state_dict(), other.state_dict()
+    made = Student(one.hidden)
+    made.load_state_dict({name: torch.lerp(first[name], second[name], share) for name in first})
+    return made
 
 
 @torch.no_grad()

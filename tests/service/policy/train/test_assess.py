@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
 from teleopd.service.policy.train.assess import card_figures, choose
+from teleopd.service.policy.train.student import Student, between
 
 
 def figures_of(actors, battery, gaits, suite, clips_mm):
@@ -67,3 +68,20 @@ def test_each_stage_is_compared_with_the_best_before_it():
     assert choose(figures).name == "fine-tuned"
     figures["suite"]["widened"]["clips"]["upright"] = 99
     assert choose(figures).name == "fine-tuned", "compared with the distilled one then"
+
+
+def test_a_blend_lies_between_the_two_networks_and_the_card_says_where():
+    import torch
+
+    torch.manual_seed(0)
+    one, other = Student((8, 4)), Student((8, 4))
+    made = between(one, other, 0.25)
+    for name, value in made.state_dict().items():
+        torch.testing.assert_close(value, 0.75 * one.state_dict()[name] + 0.25 * other.state_dict()[name])
+    actors = ("distilled", "widened", "blended", "teacher")
+    figures = figures_of(actors, (300, 299, 306, 303), (20,) * 4, (100,) * 4, (31.4, 31.4, 31.4, 29.5))
+    choice = choose(figures)
+    assert choice.name == "blended"
+    training = {"distilled": {"samples": 3_000_000, "updates": 5730, "elapsed_s": 1800.0}}
+    text = card_figures({**figures, "shipped": choice.name, "why": choice.why, "training": training, "blend": 0.4})
+    assert text.endswith("Blended: every weight 40% of the way from the distilled to the widened network's.\n")
