@@ -1,4 +1,5 @@
-"""How long one policy step takes: back to back (warm caches) and paced at the policy's rate (as it runs).
+"""How long one policy step takes: back to back (warm caches) and paced at the policy's rate, without and with a
+rehearsal 2 ms before each tick (as it runs).
 
     python benchmarks/policy.py --policy ../shared/data/policies/twist2/twist2_1017_20k.onnx --seconds 20 --json
 """
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from teleopd.launch import registry
 from teleopd.robots.model import LowState, Reference, RobotModel
+from teleopd.service.control_process import REHEARSAL_LEAD_NS
 from teleopd.service.policy.errors import PolicyError
 from teleopd.service.policy.library import absent_sentence, resolve
 from teleopd.service.policy.runtime import PolicyRuntime
@@ -84,8 +86,9 @@ def measure(policy: PolicyRuntime, model: RobotModel, runs: int, seconds: float)
 
     rows = [row(card.name, part, None, [timed(call, i) for i in range(runs)])
             for part, call in (("observation", build), ("network", infer), ("step", step))]  # fmt: skip
-    rows += [row(card.name, part, card.rate_hz, paced(call, card.rate_hz, seconds))
-             for part, call in (("network", infer), ("step", step))]  # fmt: skip
+    for early, name in ((None, ""), (policy.rehearse, ", rehearsed")):
+        rows += [row(card.name, part + name, card.rate_hz, paced(call, card.rate_hz, seconds, early))
+                 for part, call in (("network", infer), ("step", step))]  # fmt: skip
     return rows
 
 
@@ -116,13 +119,22 @@ def timed(call: Callable[[int], None], i: int) -> int:
     return time.perf_counter_ns() - start
 
 
-def paced(call: Callable[[int], None], rate_hz: float, seconds: float) -> list[int]:
-    """Durations [ns] on absolute deadlines; a late tick is skipped, as in the control process."""
+def paced(
+    call: Callable[[int], None], rate_hz: float, seconds: float, early: Callable[[], None] | None = None
+) -> list[int]:  # fmt: skip
+    """Durations [ns] on absolute deadlines; a late tick is skipped, as in the control process.
+
+    `early` runs 2 ms before each, as the control process does with `PolicyRuntime.rehearse`.
+    """
     period, start = int(1e9 / rate_hz), time.perf_counter_ns()
     durations, tick = [], 0
     while (now := time.perf_counter_ns()) - start < seconds * 1e9:
         tick = (now - start) // period + 1
-        time.sleep((start + tick * period - now) / 1e9)
+        deadline = start + tick * period
+        if early is not None and deadline - now > REHEARSAL_LEAD_NS:
+            time.sleep((deadline - REHEARSAL_LEAD_NS - now) / 1e9)
+            early()
+        time.sleep(max(0.0, (deadline - time.perf_counter_ns()) / 1e9))
         durations.append(timed(call, tick))
     return durations
 

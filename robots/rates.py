@@ -11,6 +11,7 @@ import gc
 import math
 import os
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -88,8 +89,11 @@ class Rate:
         self._next_ns = 0
         self._woke_ns = 0
 
-    def wait(self) -> int:
-        """Sleep to the next deadline; returns the lateness of waking [ns]."""
+    def wait(self, early: Callable[[], None] | None = None, lead_ns: int = 0) -> int:
+        """Sleep to the next deadline; returns the lateness of waking [ns].
+
+        `early` is called `lead_ns` before the deadline, and left out when less time than that is left.
+        """
         now = time.monotonic_ns()
         if self._next_ns == 0:
             self._next_ns = now + self.period_ns
@@ -100,6 +104,9 @@ class Rate:
                 skipped = (now - self._next_ns) // self.period_ns + 1
                 self.missed += skipped
                 self._next_ns += skipped * self.period_ns
+        if early is not None and now < self._next_ns - lead_ns:
+            sleep_until_ns(self._next_ns - lead_ns)
+            early()
         sleep_until_ns(self._next_ns)
         self._woke_ns = time.monotonic_ns()
         late_ns = self._woke_ns - self._next_ns

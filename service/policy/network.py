@@ -80,6 +80,10 @@ class Network:
         self._session.run_with_iobinding(self._binding)
         return self._action
 
+    def rehearse(self) -> None:
+        """Compute the last run's inputs again for nothing but warm caches; what it gives is not to be read."""
+        self._session.run_with_iobinding(self._binding)
+
     def set(self, source: str, value: float) -> None:
         """Give an extra input its value: 'clip_time', 'first_tick' or 'force_limit'."""
         for array in self._set[source]:
@@ -139,6 +143,12 @@ class Pipeline:
         self._joined[0, : self._token] = self.encoder.run(observation[:, : self._split])
         self._joined[0, self._token :] = observation[0, self._split :]
         return self.policy.run(self._joined)
+
+    def rehearse(self) -> None:
+        """As `Network.rehearse`, for both."""
+        if self.encoder is not None:
+            self.encoder.rehearse()
+        self.policy.rehearse()
 
     def set(self, source: str, value: float) -> None:
         """As `Network.set`, for both."""

@@ -116,3 +116,28 @@ def test_sleeping_to_a_past_deadline_returns_and_to_a_future_one_is_never_early(
     deadline = time.monotonic_ns() + 2 * MS
     rates.sleep_until_ns(deadline)
     assert time.monotonic_ns() >= deadline
+
+
+def test_what_is_done_early_is_done_that_long_before_the_deadline(clock: Clock):
+    rate, called = Rate(50), []
+    for _ in range(3):
+        assert rate.wait(lambda: called.append(clock.now), 2 * MS) == 0
+    assert called == [rate._next_ns - 2 * MS - back * 20 * MS for back in (2, 1, 0)]
+
+
+def test_what_is_done_early_is_left_out_when_the_deadline_is_near(clock: Clock):
+    rate, called = Rate(50), []
+    rate.wait()
+    clock.now += 18 * MS
+    assert rate.wait(lambda: called.append(clock.now), 2 * MS) == 0
+    assert called == [] and rate.missed == 0
+
+
+def test_what_is_done_early_and_takes_too_long_is_lateness(clock: Clock):
+    rate = Rate(50)
+
+    def slow() -> None:
+        clock.now += 3 * MS
+
+    assert rate.wait(slow, 2 * MS) == 1 * MS
+    assert rate.missed == 0

@@ -75,6 +75,37 @@ def test_an_unhealthy_tick_leaves_the_recurrent_state_alone(load, fused, make_re
     np.testing.assert_array_equal(output.action, [1.0, 2.0, 3.0])
 
 
+def test_a_rehearsal_changes_no_later_answer(load, fused, make_reference, make_state):
+    """With a state that adds up what was observed, a rehearsal that counted would show in every later action."""
+    content = fused(
+        {"obs": np.zeros((9, 3)), "h_in": np.eye(9)[:, 3:6]}, 3, passed={"h_out": "obs"}, shapes={"h_in": (1, 9)}
+    )
+    policy = load(content, extras("{ input = 'h_in', source = 'recurrent', shape = [1, 9], output = 'h_out' }"))
+
+    def actions(rehearsals):
+        policy.reset()
+        answers = []
+        for tick in range(4):
+            for _ in range(rehearsals):
+                policy.rehearse()
+            output = policy.step(make_reference(3), make_state(3, q=np.array([tick, 2.0 * tick, 3.0 * tick])))
+            answers.append((output.healthy, output.action.tolist(), output.q.tolist()))
+        return answers
+
+    assert actions(2) == actions(0)
+
+
+def test_a_rehearsal_that_fails_is_left_to_the_next_tick(load, fused, make_reference, make_state, monkeypatch):
+    policy = load(fused({"obs": np.zeros((9, 3))}, 3))
+
+    def broken():
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(policy._network, "rehearse", broken)
+    policy.rehearse()
+    assert policy.step(make_reference(3), make_state(3)).healthy
+
+
 def test_the_observation_is_divided_between_inputs(load, fused, make_reference, make_state):
     """Nine values: the first six into obs, the last three (the fed-back action, here 0) into more, plus q of a."""
     content = fused({"obs": np.eye(6)[:, 3:6], "more": np.eye(3) * 0.5}, 3, bias=np.array([1.0, 0.0, 0.0]))
