@@ -117,8 +117,9 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
     merged: dict[str, Any] = dict(_from_file(file)) if file else {}
     merged.update(_from_environment(os.environ if environ is None else environ))
     given = {key: value for key, value in flags.items() if value is not None}
-    if isinstance(merged.get("compliance"), dict) and "compliance" in given:
-        given["compliance"] = {**merged["compliance"], **given["compliance"]}
+    for table in ("compliance", "safety"):
+        if isinstance(merged.get(table), dict) and table in given:
+            given[table] = {**merged[table], **given[table]}
     merged.update(given)
     try:
         config = msgspec.convert(merged, RunConfig, strict=True)

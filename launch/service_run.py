@@ -160,7 +160,7 @@ class ServiceRun:
             )  # fmt: skip
             common |= {
                 "policy": self.policy, "force_limit_n": config.compliance.force_limit,
-                "admittance": config.compliance.admittance,
+                "admittance": config.compliance.admittance, "overrides": config.safety,
             }  # fmt: skip
             processes.start("control", **common)
             if config.standby:

@@ -8,12 +8,13 @@ pose in 1 s (half the motor torque of holding).
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from teleopd.robots.model import Array, LowState, Reference, RobotModel
 from teleopd.safety import attitude as att
+from teleopd.safety.scope import Scope
 from teleopd.safety.stalls import FUTURE_NS, NEVER_NS
 from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import Mode
@@ -21,6 +22,8 @@ from teleopd.safety.words import Mode
 ANCHORED = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 """Modes in which the stand reference stays where the robot stood when it was armed."""
 LONGEST_DT_S = 0.1
+PERSON = {"joint_speed": 8.0, "root_speed": 1.5, "root_climb": 1.0, "turn_speed": 2.5}
+"""What `reference_speed` below 1 is a share of [rad/s], [m/s]: the legs' proposal of the safety page, a brisk walk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,16 @@ class ReferenceGuard:
     def __init__(
         self, model: RobotModel, bounds: GuardBounds | None = None, thresholds: Thresholds | None = None
     ) -> None:
-        self._model, self._bounds = model, bounds or GuardBounds()
-        self._thresholds = thresholds or Thresholds()
+        self._model, self._thresholds = model, thresholds or Thresholds()
+        self._scope = Scope(model, self._thresholds)
+        self._bounds = _slowed(bounds or GuardBounds(), self._scope.speed)
         self._lower, self._upper = model.limits.q_lower, model.limits.q_upper
         self._pose = _Pose(np.array([0.0, 0.0, model.stand_height_m]), att.IDENTITY.copy(), model.q_stand.copy())
         self._from = self._pose.copy()
         self._phase = Phase.STAND
         self._blend_start_ns, self._blend_s = 0, 1.0
         self._yaw_offset, self._offset = 0.0, np.zeros(2)
+        self._start_xy, self._start_yaw = np.zeros(2), 0.0
         self._followed = (0, 0)
         self._last_ns = 0
         self._mode = Mode.BOOT
@@ -104,7 +109,7 @@ class ReferenceGuard:
         velocities = self._shape(operator, now_ns)
         self._bound_step(before, dt_s)
         if operator is not None:
-            self.pose_error_rad = float(np.abs(np.clip(operator.q, self._lower, self._upper) - self._pose.q).max())
+            self.pose_error_rad = self._distance(operator)
         else:
             self.pose_error_rad = np.inf
         self.tilt_rp = att.roll_pitch(self._pose.quat)
@@ -137,7 +142,7 @@ class ReferenceGuard:
 
     def _follow(self, operator: Reference, key: tuple[int, int], now_ns: int) -> None:
         """Take the operator's motion from here: where it is and faces now becomes where the robot is and faces."""
-        error = float(np.abs(np.clip(operator.q, self._lower, self._upper) - self._pose.q).max())
+        error = self._distance(operator)
         shortest, longest = self._bounds.engage_s
         if self._phase in (Phase.FOLLOW, Phase.HELD):
             shortest = self._bounds.resume_s
@@ -146,6 +151,12 @@ class ReferenceGuard:
         self._followed = key
         self._yaw_offset = att.yaw_of(self._pose.quat) - att.yaw_of(operator.root_quat_w)
         self._offset = self._pose.pos[:2] - att.turn_xy(operator.root_pos_w[:2], self._yaw_offset)
+        self._start_xy, self._start_yaw = self._pose.pos[:2].copy(), att.yaw_of(self._pose.quat)
+
+    def _distance(self, operator: Reference) -> float:
+        """Largest difference of a joint between what is asked, within range and scope, and what is shown [rad]."""
+        wanted = self._scope.joints(np.clip(operator.q, self._lower, self._upper))
+        return float(np.abs(wanted - self._pose.q).max())
 
     def _begin_blend(self, phase: Phase, seconds: float, now_ns: int) -> None:
         self._phase, self._blend_s, self._blend_start_ns = phase, seconds, now_ns
@@ -194,14 +205,16 @@ class ReferenceGuard:
 
     def _aligned(self, operator: Reference) -> tuple[_Pose, tuple[Array, Array, Array]]:
         """The operator's motion in the robot's place and heading, within the pose bounds."""
-        b, yaw = self._bounds, self._yaw_offset
+        b, yaw, scope = self._bounds, self._yaw_offset, self._scope
         height = min(max(float(operator.root_pos_w[2]), b.lowest_m), b.highest * self._model.stand_height_m)
         xy = att.turn_xy(operator.root_pos_w[:2], yaw) + self._offset
         quat = att.limit_tilt(att.multiply(att.of_yaw(yaw), att.unit(operator.root_quat_w)), b.tilt_rad)
-        q = np.clip(operator.q, self._lower, self._upper)
+        q = scope.joints(np.clip(operator.q, self._lower, self._upper))
         linear, angular = operator.root_lin_vel_w.copy(), operator.root_ang_vel_w.copy()
         linear[:2], angular[:2] = att.turn_xy(linear[:2], yaw), att.turn_xy(angular[:2], yaw)
-        return _Pose(np.array([xy[0], xy[1], height]), quat, q), (linear, angular, operator.dq)
+        pose = _Pose(scope.place(np.array([xy[0], xy[1], height]), self._start_xy),
+                     scope.attitude(quat, self._start_yaw), q)  # fmt: skip
+        return pose, (*scope.root_speeds(linear, angular), scope.joint_speeds(operator.dq))
 
     def _bound_step(self, before: _Pose, dt_s: float) -> None:
         """No part of the pose moves faster than its bound. Standing poses of a carried robot follow it freely."""
@@ -240,6 +253,13 @@ class ReferenceGuard:
             q=pose.q.copy(),
             dq=np.clip(dq, -b.joint_speed, b.joint_speed),
         )
+
+
+def _slowed(bounds: GuardBounds, share: float) -> GuardBounds:
+    """`bounds`, no speed above its share of a person's."""
+    if share >= 1.0:
+        return bounds
+    return replace(bounds, **{name: min(getattr(bounds, name), share * most) for name, most in PERSON.items()})
 
 
 def _sound(reference: Reference, n: int) -> bool:

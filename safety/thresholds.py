@@ -71,6 +71,9 @@ THRESHOLD_TABLE: tuple[Threshold, ...] = (
     Threshold("stop_long_press", 1000.0, _MS, 300.0, "one button, two severities"),
     Threshold("torque_share", 0.9, "of the limit", 0.5, "of the smallest published torque; 0.8 was transparent"),
     Threshold("motor_rate", 60.0, "rad/s", 30.0, "at 10 rad/s a walking robot falls; raw targets reach 99.9"),
+    Threshold("reference_speed", 1.0, "of a person's", 0.1, "first tries; 1: the guard's own bounds"),
+    Threshold("reference_range", 1.0, "of the motion", 0.1, "first tries; about the stand pose and the starting place"),
+    Threshold("legs_follow", 1.0, "(1 yes, 0 no)", 0.0, "first tries: the legs only balance, arms and waist follow"),
     Threshold("joint_range", 1.0, "of the range", 0.9, "the hard range is transparent; policies aim outside it"),
 )  # fmt: skip
 _BY_NAME = {row.name: row for row in THRESHOLD_TABLE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from teleopd.robots.ipc.session import Session
@@ -45,9 +46,10 @@ class ControlStage:
     """Guard and policy in one call; the same code in the process, in lock step and in evaluation."""
 
     def __init__(
-        self, model: RobotModel, guard: ReferenceGuard, runtime: PolicyRuntime, compliance: Compliance | None = None
-    ) -> None:
-        """`compliance`: how hard the arms may push; by default as the policy's card says."""
+        self, model: RobotModel, guard: ReferenceGuard, runtime: PolicyRuntime, compliance: Compliance | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:  # fmt: skip
+        """`compliance`: how hard the arms may push; by default as the policy's card says. `thresholds`: the guard's."""
         self._guard = guard
         self._runtime = runtime
         self._seq = 0
@@ -56,7 +58,7 @@ class ControlStage:
         self._heading = HeadingHold() if allowed(runtime.card) else None
         self._lookahead = lookahead.Lookahead(model, runtime.card)
         self.compliance = Compliance(runtime.card, model) if compliance is None else compliance
-        self._thresholds = Thresholds()
+        self._thresholds = thresholds or Thresholds()
 
     def tick(self, reference: Reference | None, state: LowState, mode: Mode, now_ns: int) -> ControlTick:
         """One policy tick. Never raises: what goes wrong is in `targets.healthy`."""
@@ -130,9 +132,12 @@ def tick_log(tick: ControlTick, state: LowState, mode: Mode, published_ns: int) 
 
 def main(
     session: Session, robot: str, policy: ResolvedPolicy, link: str, standby: bool = False, force_limit_n: float = 0.0,
-    admittance: bool = False,
+    admittance: bool = False, overrides: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
-    """Entry of the process, `control` or its `standby` twin; the last two as in `Compliance`."""
+    """Entry of the process, `control` or its `standby` twin.
+
+    `force_limit_n`, `admittance`: as in `Compliance`. `overrides`: safety limits that tighten the built-in ones.
+    """
     from teleopd.robots.catalog import load_robot
 
     model = load_robot(robot)
@@ -142,7 +147,8 @@ def main(
         compliance = Compliance(policy.card, model, force_limit_n, admittance)
     except (PolicyError, ValueError) as error:
         refuse(session, "standby" if standby else "control", str(error))
-    stage = ControlStage(model, ReferenceGuard(model), runtime, compliance)
+    thresholds = Thresholds(overrides)
+    stage = ControlStage(model, ReferenceGuard(model, thresholds=thresholds), runtime, compliance, thresholds)
     wishes = [bus.slot(f"compliance_{writer}") for writer in COMPLIANCE_WRITERS]
     policy_status = bus.slot("policy_status")
     references, states, statuses = bus.slot("reference"), bus.slot("state"), bus.slot("safety_status")

@@ -21,6 +21,7 @@ from teleopd.robots.virtual.robot import VirtualRobot
 from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.supervisor import SupervisorConfig
+from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import OPERATOR_WRITERS, Act, Mode, OperatorCommand
 from teleopd.service.compliance import Compliance
 from teleopd.service.control_process import ControlStage, ControlTick, tick_log
@@ -78,7 +79,7 @@ class Lockstep:
             force_limit_n, admittance: how hard the arms may push, as `Compliance`.
         """
         self.model = model
-        self._compliance = (force_limit_n, admittance)
+        self._compliance, self._overrides = (force_limit_n, admittance), overrides
         self.robot = VirtualRobot(model, physics_hz=physics_hz, perturbation=perturbation, seed=seed, odometry=True)
         self.now_ns = START_NS
         link = InProcessLink(self.robot, lambda: self.now_ns)
@@ -105,7 +106,9 @@ class Lockstep:
     def _make_control(self, policy: ResolvedPolicy) -> ControlStage:
         runtime = PolicyRuntime(policy.card, policy.onnx_path, self.model, link="sim")
         compliance = Compliance(policy.card, self.model, *self._compliance)
-        return ControlStage(self.model, ReferenceGuard(self.model), runtime, compliance)
+        thresholds = Thresholds(self._overrides)
+        guard = ReferenceGuard(self.model, thresholds=thresholds)
+        return ControlStage(self.model, guard, runtime, compliance, thresholds)
 
     @property
     def mode(self) -> Mode:

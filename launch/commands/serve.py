@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import Progress
 
-from teleopd.launch.config import RunConfig, resolve
+from teleopd.launch.config import ConfigError, RunConfig, resolve
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import LinkFlag, RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
@@ -43,6 +44,14 @@ class Serve:
     """How a policy that looks ahead is served: hold (the present frame), extrapolate, or delay (the motion is followed
     late by what the policy looks ahead, at most 0.5 s); as its card says when not given."""
     compliance: ComplianceFlags = field(default_factory=ComplianceFlags)
+    speed: float = 1.0
+    """First tries: share of a person's speed, 0.1 to 1; the motion is followed later where it is faster."""
+    workspace: float = 1.0
+    """First tries: share of the motion, 0.1 to 1, about the stand pose and the starting place."""
+    freeze_legs: bool = False
+    """First tries: the legs only balance; arms and waist follow."""
+    safety: tuple[str, ...] = ()
+    """Safety limits to tighten, as name=value; `teleop failsafe --limits` lists them."""
     config: Path | None = None
     """TOML file with the same keys; flags win."""
     host: str = ""
@@ -94,7 +103,7 @@ class Serve:
 
     def run(self, given: frozenset[str]) -> int:
         """Serve until the time is over or Ctrl-C; 0 when the robot was upright throughout. `given`: flags typed."""
-        own = ("config", "json")
+        own = ("config", "json", "speed", "workspace", "freeze_legs", "safety")
         flags = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given and f.name not in own}
         if "device" in flags:
             flags["device"] = parse_pairs(self.device)
@@ -102,7 +111,36 @@ class Serve:
                       if given & {f"compliance.{f.name}", f"compliance.no_{f.name}"}}  # fmt: skip
         if compliance:
             flags["compliance"] = compliance
+        if limits := self._limits(given):
+            flags["safety"] = limits
         return serve(resolve(flags, self.config), as_json=self.json)
+
+    def _limits(self, given: frozenset[str]) -> dict[str, float]:
+        """The safety limits that were typed, by either of their names."""
+        limits = parse_limits(self.safety) if "safety" in given else {}
+        if "speed" in given:
+            limits["reference_speed"] = self.speed
+        if "workspace" in given:
+            limits["reference_range"] = self.workspace
+        if given & {"freeze_legs", "no_freeze_legs"}:
+            limits["legs_follow"] = 0.0 if self.freeze_legs else 1.0
+        return limits
+
+
+def parse_limits(pairs: Iterable[str]) -> dict[str, float]:
+    """`name=value` words as safety limits; whether they may be set so is decided by the table.
+
+    Raises:
+        ConfigError: a word that is not of that form.
+    """
+    limits = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            limits[name.replace("-", "_")] = float(value)
+        except ValueError:
+            raise ConfigError(f"safety limit '{pair}' is not of the form name=number") from None
+    return limits
 
 
 def serve(config: RunConfig, *, as_json: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -272,6 +273,34 @@ def test_a_flag_typed_with_its_default_still_overrides(
     assert (served.config.source, served.config.port, served.config.motion) == ("xsens", 0, "wave")
 
 
+def test_first_tries_and_tightened_limits_are_added_to_those_of_the_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, served: Served
+):
+    path = tmp_path / "run.toml"
+    path.write_text("[safety]\njoint_speed = 30.0\nreference_speed = 0.9\n")
+    code, *_ = teleop(
+        capsys, "serve", "--config", str(path), "--speed", "0.5", "--freeze-legs", "--safety", "tilt_absolute=50"
+    )
+    assert code == 0
+    assert served.config.safety == {
+        "joint_speed": 30.0, "reference_speed": 0.5, "legs_follow": 0.0, "tilt_absolute": 50.0
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["tilt_absolute", "tilt_absolute=steep"])
+def test_a_limit_that_is_no_pair_is_one_sentence(capsys: pytest.CaptureFixture[str], served: Served, word: str):
+    code, _, err = teleop(capsys, "serve", "--safety", word)
+    assert (code, err.strip()) == (2, f"teleop: safety limit '{word}' is not of the form name=number")
+
+
+def test_failsafe_prints_the_limits_that_may_be_tightened(capsys: pytest.CaptureFixture[str]):
+    code, out, _ = teleop(capsys, "failsafe", "--limits", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert code == 0 and (rows["tilt_absolute"]["value"], rows["tilt_absolute"]["strictest"]) == (60.0, 45.0)
+    code, out, _ = teleop(capsys, "failsafe", "--limits")
+    assert code == 0 and "tilt_absolute" in out and "60 deg" in out
+
+
 def test_preview_is_kinematic_whatever_the_file_says(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, served: Served
 ):
@@ -285,7 +314,8 @@ def test_preview_is_kinematic_whatever_the_file_says(
 @pytest.mark.parametrize("command", [Serve, Preview])
 def test_flags_and_their_defaults_are_those_of_the_configuration(command: type):
     defaults = RunConfig()
-    own = {"config", "json", "device", "compliance"}  # device: pairs on the command line, a table in a file
+    own = {"config", "json", "device", "compliance", "safety"}  # device, safety: pairs typed, tables in a file
+    own |= {"speed", "workspace", "freeze_legs"}  # other names of safety limits
     shown = {name: field.default for name, field in command.__dataclass_fields__.items() if name not in own}
     assert shown == {name: getattr(defaults, name) for name in shown}
 

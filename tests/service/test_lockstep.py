@@ -121,6 +121,25 @@ def test_a_short_gap_is_held_and_resumed_and_letting_go_returns(walking: Callabl
     assert story.lock.fell_at_s is None
 
 
+def test_with_frozen_legs_a_walking_operator_leaves_the_robot_standing_on_its_spot(walking: Callable):
+    story = walking(overrides={"legs_follow": 0.0})
+    story.run(3.0)
+    ticks, legs = story.lock.ticks, [i for i, name in enumerate(MODEL.joint_names) if "hip" in name or "knee" in name]
+    assert story.lock.mode is Mode.ACTIVE and story.lock.fell_at_s is None
+    assert np.linalg.norm(ticks["root_pos_w"][-1, :2] - ticks["root_pos_w"][-150, :2]) < 0.05
+    assert (ticks["reference_q"][-150:][:, legs] == MODEL.q_stand[legs]).all()
+    assert np.ptp(ticks["reference_q"][-150:], axis=0).max() > 0.1, "the arms follow"
+
+
+def test_at_half_the_range_and_speed_the_robot_follows_less_and_stays_upright(walking: Callable):
+    story = walking(overrides={"reference_range": 0.5, "reference_speed": 0.5})
+    story.run(3.0)
+    ticks = story.lock.ticks
+    assert story.lock.mode is Mode.ACTIVE and story.lock.fell_at_s is None
+    speeds = np.abs(np.diff(ticks["reference_q"][-150:], axis=0)).max() * 50.0
+    assert speeds <= 4.0 + 1e-6
+
+
 def test_the_warm_twin_takes_over_mid_walk(walking: Callable):
     story = walking(with_standby=True)
     story.lock.control_alive = False
