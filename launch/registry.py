@@ -23,6 +23,7 @@ SOURCES: Mapping[str, str] = {
     "tap": "teleopd.drivers.tap.source:TapSource",
     "gamepad": "teleopd.drivers.gamepad.source:GamepadSource",
     "keyboard": "teleopd.drivers.gamepad.keyboard:KeyboardSource",
+    "stick": "teleopd.drivers.gamepad.stick:StickSource",
 }
 EMULATORS: Mapping[str, str] = {
     "xsens": "teleopd.drivers.xsens.emulator:XsensEmulator",

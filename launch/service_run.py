@@ -174,7 +174,10 @@ class ServiceRun:
             "source", session=session, robot=config.robot, make_source=source, solver=config.solver, policy=card
         )
         if config.view:
-            processes.start("console", session=session, robot=config.robot, port=config.view_port, operator=True)
+            processes.start(
+                "console", session=session, robot=config.robot, port=config.view_port, operator=True,
+                stick=config.source == "stick",
+            )  # fmt: skip
         identity = RunIdentity(
             config.robot, config.source, self.policy.card.name if self.policy else None, config.sha256, GATE_STEPS
         )

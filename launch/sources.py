@@ -34,7 +34,9 @@ def source_options(config: RunConfig) -> dict[str, Any]:
         if not config.motion:
             raise ConfigError("source motion_file plays a motion; give one with --motion FILE or a built-in name")
         return {"motion": config.motion, "loop": config.loop}
-    if config.source in ("gamepad", "keyboard"):
+    if config.source == "stick" and not config.view:
+        raise ConfigError("source stick is the buttons of the browser view; leave out --no-view")
+    if config.source in ("gamepad", "keyboard", "stick"):
         return checked(config.device, registry.load("source", config.source), f"source {config.source}")
     options: dict[str, Any] = {"host": config.host} if config.host else {}
     if config.port:

@@ -217,6 +217,21 @@ class ModeLog(NamedTuple):
 MODE_LOG_FIELDS: list[Field] = [("t_ns", "<i8"), ("mode", "<i4"), ("cause", "<i4")]
 
 
+class StickWord(NamedTuple):
+    """What the buttons of the browser view say: fields as `drivers.gamepad.stick.Said`, which this may not import."""
+
+    t_ns: int
+    forward: float
+    left: float
+    turn: float
+    held: bool
+
+
+STICK_FIELDS: list[Field] = [
+    ("t_ns", "<i8"), ("forward", "<f8"), ("left", "<f8"), ("turn", "<f8"), ("held", "?"),
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One row of the table."""
@@ -243,6 +258,7 @@ def streams(n: int) -> dict[str, Stream]:
     }
     table["targets_standby"] = table["targets"]
     table["policy_status"] = Stream(Codec(PolicyStatus, POLICY_STATUS_FIELDS))
+    table["stick"] = Stream(Codec(StickWord, STICK_FIELDS))
     for writer in COMPLIANCE_WRITERS:
         table[f"compliance_{writer}"] = Stream(Codec(ComplianceSetting, COMPLIANCE_FIELDS))
     for loop in LOOPS:

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from teleopd.drivers.arrival_rate import ArrivalRate
+from teleopd.drivers.gamepad.stick import Said, StickSource
 from teleopd.drivers.health import Content, Health, HealthMeter
 from teleopd.drivers.source import SourceCounters, SourceError
 from teleopd.drivers.velocity import VelocityCommand, VelocitySource
@@ -16,7 +17,7 @@ from teleopd.service.child import Ending, refuse
 from teleopd.service.policy.gait_table import GaitTableError
 from teleopd.service.policy.legs import NoLegs
 from teleopd.service.source_process import publish_status
-from teleopd.service.streams import Bus, ReferenceLog
+from teleopd.service.streams import Bus, ReferenceLog, StickWord
 from teleopd.service.velocity_stage import NoGait, VelocityStage
 
 
@@ -51,6 +52,8 @@ def serve_velocity(
 ) -> None:
     """Run until the service ends. `policy`: name and role of the card; refuses what the robot cannot do."""
     name, role = policy
+    if isinstance(source, StickSource):
+        source.listen(lambda: said_in(bus.slot("stick").read()))
     try:
         stage = VelocityStage(
             model, time.monotonic_ns(), policy=name, drive="direct" if role == "velocity" else "gait"
@@ -58,6 +61,11 @@ def serve_velocity(
         asyncio.run(_run(source, stage, OperatorWriter(bus.slot("operator_device"), session.token), bus, ending))
     except (SourceError, NoGait, NoLegs, GaitTableError) as error:
         refuse(session, "source", str(error))
+
+
+def said_in(word: StickWord | None) -> Said | None:
+    """The page's newest word, as the driver knows it."""
+    return None if word is None else Said(*word)
 
 
 async def _run(

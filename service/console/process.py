@@ -10,7 +10,7 @@ from teleopd.robots.rates import Rate
 from teleopd.service.child import Ending, refuse
 from teleopd.service.console.errors import PortTaken
 from teleopd.service.console.snapshot import SlotLatencies, read_snapshot
-from teleopd.service.streams import Bus
+from teleopd.service.streams import Bus, StickWord
 
 if TYPE_CHECKING:
     from teleopd.service.console.view import BrowserView
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 VIEW_HZ = 30.0
 
 
-def main(session: Session, robot: str, port: int, operator: bool = False) -> None:
-    """Entry of the process. `operator`: the page may ready, arm and engage; else it can only soft-stop."""
+def main(session: Session, robot: str, port: int, operator: bool = False, stick: bool = False) -> None:
+    """Entry of the process.
+
+    `operator`: the page may ready, arm and engage; else it can only soft-stop. `stick`: it walks the robot too.
+    """
     from teleopd.robots.catalog import load_robot
     from teleopd.safety.operator import OperatorWriter
 
@@ -33,7 +36,9 @@ def main(session: Session, robot: str, port: int, operator: bool = False) -> Non
     ending = Ending()
     writer = OperatorWriter(bus.slot("operator_console"), session.token)
     try:
-        view = BrowserView(model, port, writer, may_engage=operator)
+        slot = bus.slot("stick")
+        say = (lambda said: slot.write(StickWord(*said))) if stick else None
+        view = BrowserView(model, port, writer, may_engage=operator, stick=say)
     except PortTaken as taken:
         refuse(session, "console", str(taken))
     run(view, bus, ending)

@@ -12,7 +12,7 @@ import io
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import mujoco
@@ -23,6 +23,8 @@ import websockets.asyncio.server
 from mjviser import ViserMujocoScene
 from mjviser.conversions import merge_geoms
 
+from teleopd.drivers.gamepad.pad import FASTEST
+from teleopd.drivers.gamepad.stick import Said
 from teleopd.robots.model import Array, RobotModel
 from teleopd.safety.words import Act
 from teleopd.service.console.errors import PortTaken
@@ -40,6 +42,7 @@ from teleopd.service.console.scene import (
     smoothed_heading,
 )
 from teleopd.service.console.snapshot import NOTHING_YET, Snapshot
+from teleopd.service.console.stick import Stick
 
 HOST = "127.0.0.1"
 HOLD_HZ = 20.0
@@ -134,8 +137,12 @@ def open_server(port: int) -> viser.ViserServer:
 class BrowserView:
     """One page. All slots are read and all acts are written by the thread that calls `show` and `serve_operator`."""
 
-    def __init__(self, robot: RobotModel, port: int, operator: Operator, *, may_engage: bool) -> None:
-        """`may_engage`: offer every act; else only the soft stop, which can only lower authority.
+    def __init__(
+        self, robot: RobotModel, port: int, operator: Operator, *, may_engage: bool,
+        stick: Callable[[Said], object] | None = None,
+    ) -> None:  # fmt: skip
+        """`may_engage`: offer every act; else only the soft stop, which can only lower authority. `stick`: where the
+        buttons that walk the robot say so; None: there are none.
 
         Raises:
             PortTaken: another program listens on the port.
@@ -148,6 +155,9 @@ class BrowserView:
         self._hold = HoldToRun()
         self._head = self.server.gui.add_html(mode_html(NOTHING_YET))  # as tall as later: no button moves
         self._add_buttons(may_engage)
+        self._say, self._stick = stick, Stick(FASTEST)
+        if stick is not None and may_engage:
+            self._stick.add_to(self.server)
         self._facts = self.server.gui.add_html("")
         self._panel_due_ns = 0
         self._scene = Stage(self.server, robot)
@@ -163,6 +173,8 @@ class BrowserView:
             self._operator.act(self._acts.popleft(), now_ns)
         else:
             self._hold.step(now_ns, self._operator)
+        if self._say is not None:
+            self._say(self._stick.said(now_ns))
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring page and scene up to date; costs nothing while nobody looks."""

@@ -163,7 +163,7 @@ VARIANTS: dict[str, Callable[[], Rig]] = {"network+websocket": lambda: network_w
 """Other ways to a registered source."""
 CONNECTING = {"optitrack", "pico"}
 """Sources that connect to their device's service instead of listening: several may."""
-NO_DEVICE_CLOCK = {"gamepad", "keyboard"}
+NO_DEVICE_CLOCK = {"gamepad", "keyboard", "stick"}
 """Sources whose device stamps nothing."""
 VELOCITY = [
     name for name in registry.names("source") if getattr(registry.load("source", name), "delivers", "") == "velocity"

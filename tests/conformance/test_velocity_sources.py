@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from teleopd.drivers.gamepad.emulator import PipePad
 from teleopd.drivers.source import SourceCounters, SourceState
 from teleopd.drivers.velocity import VelocityCommand
 from teleopd.launch import registry
+from teleopd.service.console.stick import Stick
 
 NAMES = [
     name for name in registry.names("source") if getattr(registry.load("source", name), "delivers", "") == "velocity"
@@ -51,7 +53,13 @@ def keyboard(_folder: Path) -> Rig:
     return Rig(source, lambda: os.write(ours, b"w"), end)
 
 
-RIGS: dict[str, Callable[[Path], Rig]] = {"gamepad": gamepad, "keyboard": keyboard}
+def stick(_folder: Path) -> Rig:
+    source, page = registry.load("source", "stick")(), Stick((0.6, 0.6, 0.8))
+    source.listen(lambda: page.said(time.monotonic_ns()))
+    return Rig(source, lambda: page.heard("forward", time.monotonic_ns()), lambda: None)
+
+
+RIGS: dict[str, Callable[[Path], Rig]] = {"gamepad": gamepad, "keyboard": keyboard, "stick": stick}
 
 
 @pytest.fixture(params=NAMES)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 
+import msgspec
 import pytest
 
 pytest.importorskip("viser")
@@ -10,9 +12,11 @@ pytest.importorskip("viser")
 import websockets
 from websockets.sync.client import connect
 
+from teleopd.drivers.gamepad.stick import NOTHING, Said
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Act
 from teleopd.service.console.errors import PortTaken
+from teleopd.service.console.stick import DIRECTIONS, HOLD_HZ
 from teleopd.service.console.view import HOLD_EXPIRES_NS, BrowserView, HoldToRun, open_server
 
 MS = 1_000_000
@@ -128,3 +132,43 @@ def test_the_scene_follows_the_robot_and_hides_what_is_not_there(served, snapsho
     assert stage._person._balls.visible and len(stage._person._balls.batched_positions) == 24
     stage.show(scene_state(snapshot._replace(reference=None, human=None)))
     assert not ghost.visible and not stage._person._balls.visible and not stage._person._bones.visible
+
+
+def test_the_stick_is_offered_only_to_an_operator_of_that_source():
+    words: list[Said] = []
+    view = BrowserView(MODEL, free_port(), Recorder(), may_engage=True, stick=words.append)
+    with contextlib.closing(view):
+        assert [label for label in labels(view) if label in DIRECTIONS] == list(DIRECTIONS)
+        view.serve_operator(5 * MS)
+        view._stick.heard("back", 10 * MS)
+        view.serve_operator(12 * MS)
+    assert words == [NOTHING, Said(10 * MS, pytest.approx(-0.36), 0.0, 0.0, True)]
+    spectator = BrowserView(MODEL, free_port(), Recorder(), may_engage=False, stick=words.append)
+    with contextlib.closing(spectator):
+        assert labels(spectator) == ["SOFT STOP"]
+
+
+def test_a_browser_that_holds_a_stick_button_walks_the_robot():
+    """The message viser's own page sends while the pointer is down, over a real websocket."""
+    words: list[Said] = []
+    view = BrowserView(MODEL, free_port(), Recorder(), may_engage=True, stick=words.append)
+    with contextlib.closing(view):
+        handles = view.server.gui._gui_input_handle_from_uuid
+        uuid = next(key for key, handle in handles.items() if handle.label == "turn left")
+        message = {"type": "GuiButtonHoldMessage", "uuid": uuid, "frequency": HOLD_HZ}
+        camera = {
+            "type": "ViewerCameraMessage", "wxyz": (1, 0, 0, 0), "position": (2, 0, 1), "fov": 1.0, "near": 0.1,
+            "far": 100.0, "image_height": 100, "image_width": 100, "look_at": (0, 0, 0), "up_direction": (0, 0, 1),
+        }  # fmt: skip
+        protocol = [websockets.Subprotocol(f"viser-v{__import__('viser').__version__}")]
+        address, origin = view.url.replace("http", "ws"), websockets.Origin(view.url)
+        with connect(address, origin=origin, subprotocols=protocol, max_size=None) as page:
+            page.recv(timeout=10)
+            page.send(msgspec.msgpack.encode(camera))  # a page counts as there once it has said where it looks from
+            deadline = time.monotonic() + 20.0
+            while not (words and words[-1].held) and time.monotonic() < deadline:
+                page.send(msgspec.msgpack.encode(message))
+                time.sleep(0.02)
+                view.serve_operator(time.monotonic_ns())
+    assert words[-1].held and words[-1].turn == pytest.approx(0.6 * 0.8)
+    assert (words[-1].forward, words[-1].left) == (0.0, 0.0)
