@@ -121,6 +121,7 @@ def walk(seed: int, count: int) -> Judge:
     return judge
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("count", [10_000, pytest.param(1_000_000, marks=pytest.mark.long)])
 def test_no_command_of_a_long_walk_is_outside_any_bound(count: int):
     judged = walk(int(os.environ.get("SEED", "0")), count)
