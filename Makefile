@@ -8,7 +8,7 @@ ROBOT ?= unitree_g1
 DATA := $(or $(TELEOPD_SHARED_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check build bench fuzz mutants pictures wheels clean
+.PHONY: help setup demo test test-long check build bench bench-retarget fuzz mutants pictures wheels clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -41,6 +41,9 @@ wheels: $(READY) ## every dependency resolves to a wheel on Python 3.11, 3.12 an
 
 bench: $(READY) ## latency, jitter and throughput, as distributions and ratios; nothing else should run meanwhile
 	$(BIN)/python benchmarks/all.py
+
+bench-retarget: $(READY) ## retargeting on all clips beside a GMR-style solver: CPU time and every artifact; ROBOT=unitree_h1
+	$(BIN)/python benchmarks/retarget.py --robot $(ROBOT)
 
 fuzz: $(READY) ## mutated packets against every parser; PROTOCOL=xsens PACKETS=100000 SEED=1 for less
 	$(BIN)/python tests/drivers/fuzz.py --packets $(or $(PACKETS),1000000) --protocol $(or $(PROTOCOL),all) --seed $(or $(SEED),0)

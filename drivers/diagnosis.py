@@ -12,8 +12,10 @@ from teleopd.drivers.human_pose import HumanPose
 from teleopd.drivers.network_facts import Holder, Interface, Route, routed
 from teleopd.drivers.udp import Address
 
-STREAM_UDP = ("xsens", "network", "vmc")
-"""Sources that listen on a UDP port and ask nobody."""
+LISTENERS = ("xsens", "network", "vmc")
+"""Sources that listen on a port and ask nobody."""
+WIRES = {"udp": "UDP", "tcp": "TCP", "websocket": "TCP"}
+"""Transport of a listener -> what its port is of."""
 ANYWHERE = ("0.0.0.0", "::", "")
 LOSS_SHARE = 0.02
 """More lost than this and the network is to blame."""
@@ -57,6 +59,8 @@ class Facts:
     host: str = "0.0.0.0"
     """Where it listened, or whom it asked."""
     port: int = 0
+    transport: str = "udp"
+    """Of a source that listens: udp, tcp or websocket."""
     refused: str = ""
     """Why the source could not be opened; '' when it was."""
     holders: tuple[Holder, ...] = ()
@@ -179,13 +183,14 @@ def _silent(facts: Facts) -> list[Finding]:
     if facts.received:
         return [Finding(PROBLEM, f"{facts.received} packets arrived, but no pose could be made of them",
                         "see the lines below")]  # fmt: skip
-    where = f"UDP port {facts.port}" if facts.source in STREAM_UDP else f"port {facts.port}"
-    found = [Finding(PROBLEM, f"not one datagram arrived on {where} of {facts.host} in {facts.seconds:g} s",
+    where = f"{WIRES[facts.transport]} port {facts.port}" if facts.source in LISTENERS else f"port {facts.port}"
+    what = "not one datagram arrived" if facts.transport == "udp" else "nobody connected and sent anything"
+    found = [Finding(PROBLEM, f"{what} on {where} of {facts.host} in {facts.seconds:g} s",
                      _sending_advice(facts))]  # fmt: skip
     if facts.host not in ANYWHERE and facts.host.startswith("127."):
         found.append(Finding(NOTE, f"{facts.host} hears programs of this computer only",
                              "listen on all addresses with --host 0.0.0.0"))  # fmt: skip
-    found += [_firewall(f"UDP port {facts.port}")]
+    found += [_firewall(where)]
     return found
 
 
@@ -193,9 +198,12 @@ def _sending_advice(facts: Facts) -> str:
     ours = " or ".join(i.address for i in _usable(facts) if not i.loopback) or "this computer's address"
     if facts.source == "xsens":
         return (
-            f"in MVN, Options > Preferences > Network Streamer: destination {ours}, port {facts.port}, UDP, "
+            f"in MVN, Options > Preferences > Network Streamer: destination {ours}, port {facts.port}, "
+            f"{WIRES[facts.transport]}, "
             "'Position + Orientation (Quaternion)', and switch the stream on"
         )
+    if facts.transport == "websocket":
+        return f"have the sender connect to ws://{ours.split(' or ')[0]}:{facts.port}/pose"
     return f"have the sender send to {ours}, port {facts.port}"
 
 
@@ -279,7 +287,7 @@ def _network(facts: Facts) -> list[Finding]:
     listed = ", ".join(f"{i.name} {i.address}" for i in usable)
     found = [Finding(NOTE, f"addresses of this computer: {listed}", "the device must be on the network of one of them")]
     own = [i.address for i in usable]
-    if facts.source in STREAM_UDP and facts.host not in (*ANYWHERE, "localhost", *own) and own:
+    if facts.source in LISTENERS and facts.host not in (*ANYWHERE, "localhost", *own) and own:
         found.append(Finding(PROBLEM, f"{facts.host} is none of them", "listen on all with --host 0.0.0.0"))
     return found
 

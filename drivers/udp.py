@@ -79,6 +79,8 @@ class UdpListener:
             sock.bind((self.host, self.port))
         except OSError as error:
             sock.close()
+            if isinstance(error, SourceUnavailable):  # it is an OSError too, with a sentence of its own
+                raise
             raise SourceUnavailable(self._why(error)) from None
         self._bound = sock.getsockname()[:2]
         self.port = self._bound[1]

@@ -9,13 +9,31 @@ from typing import Annotated, TypeAlias
 
 import tyro
 
-from teleopd.launch.choices import check_words
-from teleopd.launch.commands import ctl, decode, demo, doctor, emulate, eval, failsafe, policy, preview, serve
+from teleopd.launch.choices import check_words, joined
+from teleopd.launch.commands import (
+    calibrate,
+    ctl,
+    decode,
+    demo,
+    doctor,
+    emulate,
+    eval,
+    failsafe,
+    import_table,
+    policy,
+    preview,
+    qualify,
+    retarget,
+    robot,
+    serve,
+)
 from teleopd.launch.errors import sentence_of
 
 Command: TypeAlias = (
     Annotated[serve.Serve, tyro.conf.subcommand("serve", prefix_name=False)]
     | Annotated[demo.Demo, tyro.conf.subcommand("demo", prefix_name=False)]
+    | Annotated[calibrate.Calibrate, tyro.conf.subcommand("calibrate", prefix_name=False)]
+    | Annotated[import_table.ImportTable, tyro.conf.subcommand("import-table", prefix_name=False)]
     | Annotated[preview.Preview, tyro.conf.subcommand("preview", prefix_name=False)]
     | Annotated[emulate.Emulate, tyro.conf.subcommand("emulate", prefix_name=False)]
     | Annotated[doctor.Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
@@ -23,7 +41,10 @@ Command: TypeAlias = (
     | Annotated[ctl.Ctl, tyro.conf.subcommand("ctl", prefix_name=False)]
     | Annotated[policy.Policy, tyro.conf.subcommand("policy", prefix_name=False)]
     | Annotated[eval.Eval, tyro.conf.subcommand("eval", prefix_name=False)]
+    | Annotated[qualify.Qualify, tyro.conf.subcommand("qualify", prefix_name=False)]
     | Annotated[failsafe.Failsafe, tyro.conf.subcommand("failsafe", prefix_name=False)]
+    | Annotated[retarget.Retarget, tyro.conf.subcommand("retarget", prefix_name=False)]
+    | Annotated[robot.Robot, tyro.conf.subcommand("robot", prefix_name=False)]
 )
 COMMANDS: dict[str, type] = {
     mark.name: kind for kind, mark in (typing.get_args(part) for part in typing.get_args(Command))
@@ -38,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     try:
         check_words(arguments, COMMANDS)
-        command = tyro.cli(Command, prog="teleop", args=arguments, description=__doc__)
+        words = joined(arguments, COMMANDS)
+        command = tyro.cli(Command, prog="teleop", args=words, description=__doc__)
         if isinstance(command, serve.Serve | preview.Preview):
             status = command.run(flags_given(arguments))
         else:

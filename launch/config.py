@@ -70,6 +70,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """File in which everything that arrives is recorded."""
     loop: bool = False
     """Repeat a motion file."""
+    operator: str = ""
+    """Operator whose stored calibration is used; empty: the first frame measures the person."""
+    input_filter: str = "one_euro"
+    """Filter on the captured motion: 'one_euro' or 'none'."""
     solver: str = "fast"
     """Retargeting solver: 'fast' or 'mink'."""
     seconds: float = 0.0
@@ -96,6 +100,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """File for a picture taken during the run."""
     video: str = ""
     """File for a video rendered after the run."""
+    unqualified: bool = False
+    """A real link takes a policy without a passing record of `teleop qualify`."""
+    qualification: str = ""
+    """File or folder of qualification records; empty: the user's data folder."""
     safety: dict[str, float] = {}
     """Safety limits that tighten the built-in ones."""
 
@@ -106,6 +114,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 KEYS = tuple(field.name for field in msgspec.structs.fields(RunConfig))
+NOT_FROM_ENVIRONMENT = ("safety", "compliance", "unqualified")
+"""Tables, and what an operator decides anew for each run."""
 
 
 def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, str] | None = None) -> RunConfig:
@@ -117,7 +127,7 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
     merged: dict[str, Any] = dict(_from_file(file)) if file else {}
     merged.update(_from_environment(os.environ if environ is None else environ))
     given = {key: value for key, value in flags.items() if value is not None}
-    for table in ("compliance", "safety"):
+    for table in ("compliance", "safety", "device"):
         if isinstance(merged.get(table), dict) and table in given:
             given[table] = {**merged[table], **given[table]}
     merged.update(given)
@@ -148,6 +158,8 @@ def _check_ranges(config: RunConfig) -> None:
             check_force_limit(config.compliance.force_limit)
         except ValueError as error:
             raise ConfigError(f"compliance.force_limit: {error}") from None
+    if config.input_filter not in ("one_euro", "none"):
+        raise ConfigError(f"input_filter '{config.input_filter}' is not one of: one_euro, none")
     if config.solver not in ("fast", "mink"):
         raise ConfigError(f"solver '{config.solver}' is not one of: fast, mink")
     if not 500 <= config.physics_hz <= 10_000 or config.physics_hz % 500:
@@ -177,7 +189,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(RunConfig):
         text = environ.get(f"TELEOPD_{field.name.upper()}")
-        if text is None or field.name in ("safety", "compliance"):
+        if text is None or field.name in NOT_FROM_ENVIRONMENT:
             continue
         kind = field.type
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -79,7 +80,10 @@ def _converted(value: Any, kind: Any) -> Any:
             raise ValueError(value)
         return str(value).lower() in ("true", "yes", "1")
     if kind in (int, float, str):
-        return kind(value)
+        converted = kind(value)
+        if kind is float and not math.isfinite(converted):
+            raise ValueError(value)
+        return converted
     raise ValueError(value)
 
 

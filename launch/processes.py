@@ -51,9 +51,14 @@ START_NS = 30_000_000_000
 """A process may take so long to say its first word."""
 
 
+TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
+"""What a terminal sends to all processes at once: Ctrl-C, its own closing, Ctrl-\\, Ctrl-Z."""
+
+
 def run_child(name: str, target: str, arguments: dict[str, Any]) -> None:
-    """Entry of every child: Ctrl-C is the parent's business, SIGTERM ends the child in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Entry of every child: the terminal's signals are the parent's business, SIGTERM ends the child in order."""
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # Linux: what `top` shows, at most 15 characters
         Path("/proc/self/comm").write_text(f"teleop:{name}")
     module, _, function = target.partition(":")
@@ -153,7 +158,7 @@ class Processes:
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         # A Ctrl-C while the child still starts must not end it: it inherits the mask, then ignores the signal.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
         try:
             process.start()
         finally:

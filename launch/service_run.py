@@ -19,6 +19,7 @@ from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.operator_script import BALANCING, Gantry, OperatorScript
 from teleopd.launch.processes import ProcessCpu, Processes
+from teleopd.launch.qualification import require_record
 from teleopd.launch.sources import begin_tap, make_source, source_options
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.links.sim.control import SimControl
@@ -38,6 +39,7 @@ from teleopd.service.console.trace import TraceRecorder
 from teleopd.service.policy.card import gains_for
 from teleopd.service.policy.library import ResolvedPolicy, absent_sentence, resolve
 from teleopd.service.policy.lookahead import with_lookahead
+from teleopd.service.retarget.operator_file import load_operator, operator_path
 from teleopd.service.streams import Bus, LoopStatus
 from teleopd.service.telemetry.report import RunCollector, RunIdentity
 
@@ -50,7 +52,8 @@ COUNTDOWN_S = {"sim": 0.6}
 COUNTDOWN_REAL_S = 10.0
 BRING_DOWN_S = 6.0
 """Longest way from ACTIVE to damped, beside the countdown."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Each asks for the end. Ctrl-Z does nothing: a parent that is stopped watches over nobody."""
 ENDING = "ending: back to stand, then damping; again: damp now"
 VIDEO_FPS = 15
 """Software rendering takes about 0.25 s a frame."""
@@ -84,10 +87,23 @@ class ServiceRun:
             check_fits(card, config.compliance.force_limit, config.compliance.admittance)
             self.policy = self.policy._replace(card=card)
         self._limits_check()
+        self._qualification = self._qualified()
+        self._operator = str(operator_path(config.operator)) if config.operator else ""
+        if self._operator:
+            load_operator(Path(self._operator))
         self._notes: list[str] = []
         self._asked: list[str] = []
         """Answers to signals, not yet said."""
         self._cpu = ProcessCpu()
+
+    def _qualified(self) -> str:
+        """What the report says of the policy's qualification; a real link refuses a policy without one."""
+        if self.policy is None:
+            return "not required"
+        place = Path(self.config.qualification).expanduser() if self.config.qualification else None
+        return require_record(
+            self.config.link, self.policy, self.model, unqualified=self.config.unqualified, place=place
+        )
 
     def _limits_check(self) -> None:
         """Refuse a loosened or unknown safety limit before any process exists."""
@@ -117,6 +133,7 @@ class ServiceRun:
         )  # fmt: skip
         # In force until the last child is gone: a Ctrl-C too many must not leave children or shared memory behind.
         previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         try:
             self._bus = Bus(owner.session, self.model.n, create=True)
             self._writer = OperatorWriter(self._bus.slot("operator_serve"), owner.session.token)
@@ -126,7 +143,7 @@ class ServiceRun:
             except Exception:
                 self._bring_down()
                 raise
-            return self._collector.report(time.monotonic_ns())
+            return {**self._collector.report(time.monotonic_ns()), "qualification": self._qualification}
         finally:
             processes.end()
             owner.close()
@@ -171,8 +188,9 @@ class ServiceRun:
         source = functools.partial(make_source, config.source, self._source_options, tap)
         card = (self.policy.card.name, self.policy.card.role) if self.policy is not None else ("", "tracker")
         processes.start(
-            "source", session=session, robot=config.robot, make_source=source, solver=config.solver, policy=card
-        )
+            "source", session=session, robot=config.robot, make_source=source, solver=config.solver, policy=card,
+            operator=self._operator, input_filter=config.input_filter,
+        )  # fmt: skip
         if config.view:
             processes.start(
                 "console", session=session, robot=config.robot, port=config.view_port, operator=True,

@@ -12,6 +12,8 @@ from teleopd.safety.words import Cause, Mode
 
 STANDBY_BACK_NS = 1_000_000_000
 """The first policy process must be good for so long before it takes over from its standby again, in ARMED only."""
+STRAIGHTEN_NS = 1_000_000_000
+"""So long after a change of policies a robot may lean as the policy before wanted it to: as the blend to stand."""
 
 
 class Conditions:
@@ -33,6 +35,8 @@ class Conditions:
         self._tilt_error, self._tilt_fast = t.radians("tilt_error"), t.radians("tilt_fast_error")
         self._tilt_rate, self._tilt_absolute = t.value("tilt_fast_rate"), t.radians("tilt_absolute")
         self._tilted_since_ns = 0
+        self._wanted_tilt = self._tilt_before = (0.0, 0.0)
+        self._changed_ns = 0
 
     @property
     def policy(self) -> PolicyWatch:
@@ -115,13 +119,24 @@ class Conditions:
 
     def _choose_policy(self, mode: Mode, now_ns: int) -> None:
         """The warm twin takes over from a silent or broken policy. It hands back in ARMED, or when it fails itself."""
-        first, twin = self.primary, self._standby
+        first, twin, before = self.primary, self._standby, self.using_standby
         if not self.using_standby:
-            self.using_standby = self._failing(first, now_ns) and twin.usable(now_ns)
-        elif first.usable(now_ns) and self._failing(twin, now_ns):
+            self.using_standby = self._relieves(twin, first, now_ns)
+        elif self._relieves(first, twin, now_ns):
             self.using_standby = False
         elif mode is Mode.ARMED and first.usable(now_ns):
             self.using_standby = now_ns - first.usable_since_ns < STANDBY_BACK_NS
+        if self.using_standby != before:
+            self._tilt_before, self._changed_ns = self._wanted_tilt, now_ns
+
+    def _relieves(self, other: PolicyWatch, watch: PolicyWatch, now_ns: int) -> bool:
+        """`watch` fails, and `other` is better. When `watch` is lost for good, one that is late is: a host that is slow
+        makes both late, and damping is for the loss of every policy."""
+        if not self._failing(watch, now_ns):
+            return False
+        lost_ns = self._ns["targets_lost"]
+        lost = watch.age_ns(now_ns) > lost_ns or watch.invalid_ticks >= self._invalid_ticks
+        return other.usable(now_ns, lost_ns if lost else 0)
 
     def _failing(self, watch: PolicyWatch, now_ns: int) -> bool:
         return watch.age_ns(now_ns) > self._ns["targets_standby"] or watch.invalid_ticks >= self._invalid_ticks
@@ -130,8 +145,11 @@ class Conditions:
         watch = self.policy
         if watch.targets is None or watch.invalid_run or self.robot.state is None:
             return 0
-        roll, pitch = watch.targets.tilt_rp.tolist()
+        roll, pitch = self._wanted_tilt = watch.targets.tilt_rp.tolist()
         error, rate = self.robot.tilt_error(roll, pitch)
+        if self._changed_ns and now_ns - self._changed_ns < STRAIGHTEN_NS:
+            # The other policy wants it upright at once; a robot that was bent over needs a moment.
+            error, rate = min((error, rate), self.robot.tilt_error(*self._tilt_before))
         if error <= self._tilt_error:
             self._tilted_since_ns = 0
         elif not self._tilted_since_ns:

@@ -9,6 +9,8 @@ from teleopd.safety.words import Act, OperatorCommand
 
 HEARTBEAT_NS = 80_000_000
 """How often a held deadman is said again: three times within the 250 ms that robot-io waits."""
+BOUNCE_NS = 50_000_000
+"""A stop button that opens for less than this was held: a second press damps, and nobody presses twice that fast."""
 
 
 class OperatorSlot(Protocol):
@@ -27,11 +29,11 @@ class OperatorWriter:
     def __init__(self, slot: OperatorSlot, token: int) -> None:
         last = slot.read()
         self._slot, self._token = slot, token
-        self._seq = last.seq if last is not None else 0
+        self._seq, self._stops, self._damps = (last.seq, last.stops, last.damps) if last is not None else (0, 0, 0)
         self._act = Act.NONE
         self._held = False
         self._written_ns = 0
-        self._stop_since_ns = 0
+        self._stop_since_ns = self._released_ns = 0
         self._stop_damped = False
         self._long_press_ns = Thresholds().ns("stop_long_press")
 
@@ -40,6 +42,8 @@ class OperatorWriter:
         if act is Act.NONE:
             return
         self._seq += 1
+        self._stops += act is Act.STOP
+        self._damps += act is Act.DAMP
         self._act = act
         self._write(now_ns)
 
@@ -52,9 +56,12 @@ class OperatorWriter:
     def stop_button(self, pressed: bool, now_ns: int) -> None:
         """The soft-stop button's state: a press stops, holding it for a second damps. Call it often."""
         if not pressed:
-            self._stop_since_ns, self._stop_damped = 0, False
-        elif not self._stop_since_ns:
-            self._stop_since_ns = now_ns
+            self._released_ns = self._released_ns or now_ns
+            return
+        anew = not self._stop_since_ns or (self._released_ns and now_ns - self._released_ns >= BOUNCE_NS)
+        self._released_ns = 0
+        if anew:
+            self._stop_since_ns, self._stop_damped = now_ns, False
             self.act(Act.STOP, now_ns)
         elif not self._stop_damped and now_ns - self._stop_since_ns >= self._long_press_ns:
             self._stop_damped = True
@@ -62,4 +69,6 @@ class OperatorWriter:
 
     def _write(self, now_ns: int) -> None:
         self._written_ns = now_ns
-        self._slot.write(OperatorCommand(self._seq, now_ns, self._token, int(self._act), self._held))
+        self._slot.write(OperatorCommand(
+            self._seq, now_ns, self._token, int(self._act), self._held, self._stops, self._damps
+        ))  # fmt: skip

@@ -25,6 +25,8 @@ class OperatorInbox:
         self._stale_ns = thresholds.ns("command_stale")
         self._seen: list[OperatorCommand | None] = [None] * len(OPERATOR_WRITERS)
         self._last_seq = [-1] * len(OPERATOR_WRITERS)
+        self._counted = [(0, 0)] * len(OPERATOR_WRITERS)
+        """Stops and damps each writer had given when its last act was taken."""
         self._held_ns = [0] * len(OPERATOR_WRITERS)
         """When each writer last said that it holds its deadman, 0 when it does not."""
         self._must_release = [False] * len(OPERATOR_WRITERS)
@@ -39,9 +41,7 @@ class OperatorInbox:
         acts: list[Act] = []
         for i, command in enumerate(commands[: len(self._seen)]):
             if command is not None and command != self._seen[i]:
-                act = self._take(i, command, now_ns)
-                if act is not Act.NONE:
-                    acts.append(act)
+                acts += self._take(i, command, now_ns)
         self.held = self.heartbeat_lost = False
         for i, held_ns in enumerate(self._held_ns):
             if held_ns:
@@ -51,25 +51,36 @@ class OperatorInbox:
                 self.held |= not self._must_release[i]
         return acts
 
-    def _take(self, i: int, command: OperatorCommand, now_ns: int) -> Act:
+    def _take(self, i: int, command: OperatorCommand, now_ns: int) -> list[Act]:
         self._seen[i] = command
         if command.token != self._token or command.t_ns - now_ns > FUTURE_NS or command.act not in _KNOWN_ACTS:
             self.refused += 1
-            return Act.NONE
+            return []
         if command.t_ns < self._started_ns:
             self._last_seq[i] = max(self._last_seq[i], command.seq)
-            return Act.NONE
+            self._counted[i] = (command.stops, command.damps)
+            return []
         if command.seq < self._last_seq[i] or (command.engage_held and command.t_ns < self._held_ns[i]):
             self.refused += 1
-            return Act.NONE
+            return []
         self._held_ns[i] = command.t_ns if command.engage_held else 0
         self._must_release[i] &= command.engage_held
         new = command.seq > self._last_seq[i]
         self._last_seq[i] = command.seq
+        if not new:
+            return []
+        acts = self._overwritten(i, command)
         act = Act(command.act)
-        if not new or act is Act.NONE:
-            return Act.NONE
         if act in RAISING and self._stalls.age_ns(command.t_ns, now_ns) > self._stale_ns:
             self.refused += 1
-            return Act.NONE
-        return act
+        elif act is not Act.NONE:
+            acts.append(act)
+        return acts
+
+    def _overwritten(self, i: int, command: OperatorCommand) -> list[Act]:
+        """Stops and damps that this word has taken the place of: one slot, but none of them may be lost."""
+        stops, damps = command.stops - self._counted[i][0], command.damps - self._counted[i][1]
+        self._counted[i] = (command.stops, command.damps)
+        stops -= command.act == Act.STOP
+        damps -= command.act == Act.DAMP
+        return [Act.STOP] * min(max(stops, 0), 2) + [Act.DAMP] * (damps > 0)

@@ -58,10 +58,10 @@ class PolicyWatch:
         """Bad ticks, less half a tick for every good one since: a policy that fails every other tick is found too."""
         return self._invalid_score / BAD_COUNTS
 
-    def usable(self, now_ns: int) -> bool:
-        """Fresh, finite, and warmed up."""
-        targets = self.targets
-        return targets is not None and targets.ready and self.invalid_run == 0 and self.age_ns(now_ns) <= self._late_ns
+    def usable(self, now_ns: int, within_ns: int = 0) -> bool:
+        """Fresh (not late, or no older than `within_ns`), finite, and warmed up."""
+        targets, oldest_ns = self.targets, within_ns or self._late_ns
+        return targets is not None and targets.ready and self.invalid_run == 0 and self.age_ns(now_ns) <= oldest_ns
 
     def _good(self, targets: JointTargets) -> bool:
         shape = (self._n,)

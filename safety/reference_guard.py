@@ -113,7 +113,15 @@ class ReferenceGuard:
         else:
             self.pose_error_rad = np.inf
         self.tilt_rp = att.roll_pitch(self._pose.quat)
+        if self._phase is Phase.RETURNING and self._stands():
+            self._phase = Phase.STAND
         return self._reference(reference, operator, velocities, now_ns)
+
+    def come_along(self, state: LowState | None) -> None:
+        """Stand where the robot is now. For a twin that is not needed yet: when it is, the robot has long walked and
+        turned away from where it was armed, and must not be called back there."""
+        if self._phase is Phase.STAND:
+            self._stand_at(state)
 
     # Phases
 
@@ -158,6 +166,12 @@ class ReferenceGuard:
         wanted = self._scope.joints(np.clip(operator.q, self._lower, self._upper))
         return float(np.abs(wanted - self._pose.q).max())
 
+    def _stands(self) -> bool:
+        """The pose has arrived at the stand pose, which slow bounds let it do later than the blend wants."""
+        pose, model = self._pose, self._model
+        way = max(float(np.abs(pose.q - model.q_stand).max()), abs(float(pose.pos[2]) - model.stand_height_m))
+        return max(way, float(np.abs(self.tilt_rp).max())) < 1e-6
+
     def _begin_blend(self, phase: Phase, seconds: float, now_ns: int) -> None:
         self._phase, self._blend_s, self._blend_start_ns = phase, seconds, now_ns
         self._from = self._pose.copy()
@@ -188,8 +202,6 @@ class ReferenceGuard:
             goal = _Pose(np.array([start.pos[0], start.pos[1], self._model.stand_height_m]),
                          att.of_yaw(att.yaw_of(start.quat)), self._model.q_stand)  # fmt: skip
             velocities = zero
-            if share >= 1.0:
-                self._phase = Phase.STAND
         else:
             assert operator is not None
             goal, velocities = self._aligned(operator)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from teleopd.safety.operator import BOUNCE_NS
 from teleopd.safety.words import Act
 
 _SELECT, _L2 = 0x08, 0x20
@@ -20,9 +21,11 @@ class RemoteStops:
 
     def __init__(self, long_press_ns: int) -> None:
         self._long_press_ns = long_press_ns
-        self._before = Act.NONE
+        self._pressed = Act.NONE
         self._since_ns = 0
         """When the press began; 0 once it was long."""
+        self._released_ns = 0
+        """When it was let go; 0 while it lasts."""
 
     def read(self, remote: npt.NDArray[np.uint8], t_ns: int) -> Act:
         """The act that begins with these bytes, shape (40,), received at `t_ns`; NONE while a press lasts."""
@@ -32,10 +35,12 @@ class RemoteStops:
         elif first & _SELECT:
             now = Act.STOP
         else:
-            now = Act.NONE
-        if now is not self._before:
-            self._before, self._since_ns = now, t_ns
+            self._released_ns = self._released_ns or t_ns
+            return Act.NONE
+        if now is not self._pressed or (self._released_ns and t_ns - self._released_ns >= BOUNCE_NS):
+            self._pressed, self._since_ns, self._released_ns = now, t_ns, 0
             return now
+        self._released_ns = 0
         if now is Act.STOP and self._since_ns and t_ns - self._since_ns >= self._long_press_ns:
             self._since_ns = 0
             return Act.DAMP

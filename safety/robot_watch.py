@@ -121,7 +121,7 @@ class RobotWatch:
     def _judge_temperature(self, celsius: Array) -> None:
         """A motor whose temperature is not known counts as hot, and hides none that is too hot."""
         known = celsius[np.isfinite(celsius)]
-        hottest, blind = float(known.max(initial=-np.inf)), len(known) < len(celsius)
+        hottest, blind = float(known.max(initial=-np.inf)), len(known) < len(self._limits.q_lower)
         self.warm = blind or hottest >= self._warm - (self._cools if self.warm else 0.0)
         self.hot = blind or hottest >= self._hot - (self._cools if self.hot else 0.0)
         self._too_hot_now = hottest >= self._too_hot

@@ -124,6 +124,11 @@ class Supervisor:
         self._ramp_ns = 0
         self._refused = 0
 
+    @property
+    def state(self) -> LowState | None:
+        """The report that is judged: the newest of the robot's, no older one that came late, none from the future."""
+        return self._robot.state
+
     def step(self, inputs: SupervisorInputs, now_ns: int) -> SupervisorOutput:
         """One tick of the ladder."""
         gap_ns = now_ns - self._last_ns if self._last_ns else 0

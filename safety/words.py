@@ -105,10 +105,15 @@ class OperatorCommand(NamedTuple):
     act: int
     engage_held: bool
     """The writer's deadman is held; needs a heartbeat every 250 ms."""
+    stops: int = 0
+    """STOPs of this writer so far: one that a later act overwrites before robot-io reads it is obeyed all the same."""
+    damps: int = 0
+    """DAMPs, likewise."""
 
 
 OPERATOR_FIELDS: list[Field] = [
-    ("seq", "<i8"), ("t_ns", "<i8"), ("token", "<i8"), ("act", "<i4"), ("engage_held", "?"),
+    ("seq", "<i8"), ("t_ns", "<i8"), ("token", "<i8"), ("act", "<i4"), ("engage_held", "?"), ("stops", "<i8"),
+    ("damps", "<i8"),
 ]  # fmt: skip
 OPERATOR_WRITERS = ("ctl", "console", "serve", "device", "ctl_engage")
 """Writers of operator slots, in this order: the acts of `teleop ctl`, the browser, `teleop serve` itself (Ctrl-C,

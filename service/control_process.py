@@ -12,7 +12,7 @@ from teleopd.robots.rates import Rate, request_priority
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.stalls import FUTURE_NS
 from teleopd.safety.thresholds import Thresholds
-from teleopd.safety.words import Mode, SafetyStatus
+from teleopd.safety.words import Cause, Mode, SafetyStatus
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
 from teleopd.service.compliance import Compliance
 from teleopd.service.policy import lookahead
@@ -60,8 +60,12 @@ class ControlStage:
         self.compliance = Compliance(runtime.card, model) if compliance is None else compliance
         self._thresholds = thresholds or Thresholds()
 
-    def tick(self, reference: Reference | None, state: LowState, mode: Mode, now_ns: int) -> ControlTick:
-        """One policy tick. Never raises: what goes wrong is in `targets.healthy`."""
+    def tick(
+        self, reference: Reference | None, state: LowState, mode: Mode, now_ns: int, *, spare: bool = False
+    ) -> ControlTick:
+        """One policy tick. Never raises: what goes wrong is in `targets.healthy`. `spare`: a twin not needed yet."""
+        if spare:
+            self._guard.come_along(state)
         balancing = mode in BALANCING
         if balancing and not self._was_balancing:
             self._runtime.reset()
@@ -165,7 +169,8 @@ def main(
         if state is not None and status is not None:
             mode = Mode(status.mode)
             compliance.hear([wish.read() for wish in wishes], session.token)
-            tick = stage.tick(None if standby else references.read(), state, mode, now_ns)
+            spare = standby and not status.causes >> Cause.STANDBY_TOOK_OVER & 1
+            tick = stage.tick(None if standby else references.read(), state, mode, now_ns, spare=spare)
             published_ns = time.monotonic_ns()
             targets.write(tick.targets._replace(t_ns=published_ns))
             if not standby:

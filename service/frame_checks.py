@@ -1,4 +1,4 @@
-"""Frame checks R1 to R4: is this pose a person's, in order, fresh, and where a person could have moved to?
+"""Frame checks R1 to R5: is this pose a person's, in order, fresh, where a person could have moved to, the same body?
 
 Pure: time enters as `now_ns`, a verdict comes out, counters say how often which check refused. The motion is never made
 to follow a jump: after `JUMP_FRAMES` frames that agree with each other in a new place, the checks accept the place as a
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from teleopd.drivers.human_pose import HumanPose, Skeleton
+from teleopd.service.body_checks import BodyChecks
 
 
 class Threshold(NamedTuple):
@@ -47,6 +48,12 @@ THRESHOLDS: Mapping[str, Threshold] = {
     "turn_scale_max": Threshold(2.0, "1", "slower sources: a boxer's hand turns 60 deg in 33 ms; 120 deg is a flip"),
     "jump_frames": Threshold(3.0, "frames", "safety.md 2.2 R4: reject up to 3, then it is a dropout"),
     "frozen_ms": Threshold(200.0, "ms", "safety.md 2.2 R3: bit-identical body; live sensors are never bit-identical"),
+    "limb_change": Threshold(0.2, "1", "R5: rigid skeletons keep lengths to 0.1 %; exchanged hands: over 50 %"),
+    "limb_slack_m": Threshold(0.02, "m", "R5: 3 mm of noise at both ends of a short forearm"),
+    "limb_steady_s": Threshold(1.0, "s", "R5: other lengths that last are another body, measured anew"),
+    "limb_follow_s": Threshold(5.0, "s", "R5: headsets refine the body's size over seconds"),
+    "swap_m": Threshold(0.025, "m", "R5: shins exchanged while standing: 0.03 m; 3 mm of noise: up to 0.012 m"),
+    "side_share": Threshold(0.5, "1", "R5: left to the right by over half their distance: over 120 deg wrong"),
     "order_restart_frames": Threshold(10.0, "frames", "as many old numbers in rising order are a restarted counter"),
 }
 """Every number the checks use. Safety configuration may only tighten them."""
@@ -64,6 +71,8 @@ REASONS: Mapping[str, str] = {
     "frozen": "the body has been bit-identical for more than 200 ms",
     "jump": "the root or a body moved farther than a person can in one frame",
     "untracked_root": "the pelvis is not tracked",
+    "limb": "a limb changed its length: a marker is lost, or it is another person",
+    "swapped": "left and right are exchanged",
 }
 """Reason -> one sentence for people."""
 
@@ -117,6 +126,14 @@ class FrameChecks:
         self._legs = [[at[name] for name in leg] for leg in LEGS if all(name in at for name in leg)]
         self._turn_rad = np.array([_turn_limit(name) for name in skeleton.body_names])
         self._reach_m = reach_m
+        t = THRESHOLDS
+        self._body = BodyChecks(
+            skeleton, change=t["limb_change"].value, slack_m=t["limb_slack_m"].value,
+            steady_s=t["limb_steady_s"].value, follow_s=t["limb_follow_s"].value, side_share=t["side_share"].value,
+            swap_m=t["swap_m"].value,
+        )  # fmt: skip
+        self.new_body = False
+        """The newest frame was accepted as the start of another body's motion: measure the operator anew."""
         self.accepted = 0
         self.rejected: dict[str, int] = dict.fromkeys(REASONS, 0)
         """Reason -> frames refused for it."""
@@ -136,6 +153,10 @@ class FrameChecks:
         new_motion = self._last is not None and pose.resets != self._resets
         reason = self._r1(pose) or self._r2(pose, new_motion) or self._r3(pose, now_ns)
         restarted = new_motion or (self._last is not None and self._old_seqs > 0 and not reason)
+        self.new_body = False
+        if not reason:
+            reason, self.new_body = self._r5(pose, new_motion)
+            restarted |= self.new_body
         if not reason and self._last is not None and not restarted:
             reason, restarted = self._r4(pose)
         if reason:
@@ -147,6 +168,7 @@ class FrameChecks:
         self.restarts += restarted
         self._last = _Seen(np.array(pose.pos_w), np.array(pose.quat_w), np.array(pose.valid), pose.t_source_ns)
         self._candidate, self._candidates, self._old_seqs = None, 0, 0
+        self._body.learn(pose)
         self._seq, self._resets = pose.seq, pose.resets
         self._t_content_ns = self._t_last_content_ns
         return Verdict(True, ACCEPTED, restarted, self._t_content_ns)
@@ -225,6 +247,12 @@ class FrameChecks:
             return ACCEPTED, True
         return "jump", False
 
+    def _r5(self, pose: HumanPose, new_motion: bool) -> tuple[str, bool]:
+        """The body is the one it was; returns (reason, another body)."""
+        if new_motion:
+            self._body.forget()
+        return self._body.check(pose)
+
     def _plausible(self, before: _Seen, pose: HumanPose) -> bool:
         """The root's step and every body's turn are within a person's means for the time between the frames."""
         t = THRESHOLDS
@@ -235,7 +263,8 @@ class FrameChecks:
             return False
         turn = np.minimum(self._turn_rad * min(frames, t["turn_scale_max"].value), math.pi)
         cosine = np.abs(np.einsum("ij,ij->i", pose.quat_w, before.quat))  # of half the turn
-        cosine /= np.linalg.norm(pose.quat_w, axis=1) * np.linalg.norm(before.quat, axis=1)
+        norms = np.linalg.norm(pose.quat_w, axis=1) * np.linalg.norm(before.quat, axis=1)
+        cosine /= np.where(norms > 0.0, norms, 1.0)  # lost bodies may hold zeros
         both = pose.valid & before.valid
         return bool((cosine >= np.cos(turn / 2.0))[both].all())
 

@@ -91,6 +91,8 @@ class Lockstep:
         self.control_alive = True
         """Tests set it to False: the control process is gone."""
         self.engage_held = False
+        self.on_robot_io: Callable[[RobotIoTick], None] = lambda _tick: None
+        """Hears every tick of robot-io, right after its command went out."""
         self.changes: list[ModeChange] = []
         self.fell_at_s: float | None = None
         self.last_tick: ControlTick | None = None
@@ -138,7 +140,8 @@ class Lockstep:
                 self._targets, self.last_tick = tick.targets, tick
                 self._log(tick_log(tick, state, self.mode, self.now_ns))
             if self._standby is not None:
-                self._standby_targets = self._standby.tick(None, state, self.mode, self.now_ns).targets
+                spare = self._io is not None and not self._io.output.using_standby
+                self._standby_targets = self._standby.tick(None, state, self.mode, self.now_ns, spare=spare).targets
         for _ in range(self._control_ns // ROBOT_IO_NS):
             self._robot_io_tick()
 
@@ -151,6 +154,7 @@ class Lockstep:
         self._io = self.robot_io.tick(self._targets, self._standby_targets, commands, 0, self.now_ns)
         if self.mode != before or not self.changes:
             self.changes.append(ModeChange(self.time_s, self.mode, self._io.output.mode_cause))
+        self.on_robot_io(self._io)
         self.now_ns += ROBOT_IO_NS
         self.robot.step(ROBOT_IO_NS * 1e-9)
         if self.fell_at_s is None and self.robot.fallen:

@@ -5,6 +5,7 @@ It imports the safety layer, the link and shared memory; no physics, no inferenc
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from teleopd.robots.ipc.session import Session, SessionBusy, claim_motors
 from teleopd.robots.link import RobotLink, RobotLinkError
 from teleopd.robots.model import Array, JointTargets, LowState, RobotModel
 from teleopd.robots.rates import Rate, request_real_time
+from teleopd.safety.failsafe import POLICY_MODES
 from teleopd.safety.gate import Gate
 from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.ramp import ReadyRamp
@@ -52,6 +54,7 @@ class RobotIoStage:
         self._ramp: ReadyRamp | None = None
         self._none = np.zeros(model.n)
         self._used_seq = (False, 0)
+        self._sends = False
         self._ticks = 0
 
     def tick(
@@ -67,13 +70,22 @@ class RobotIoStage:
         """Judge, permit, send. Nothing here raises for anything the other processes may have written."""
         state = self._link.read()
         out = self.supervisor.step(SupervisorInputs(state, targets, commands, standby, late_ns, shutdown), now_ns)
-        q, kp, kd = self._wanted(out, state, now_ns)
+        judged = self.supervisor.state
+        q, kp, kd = self._wanted(out, judged, now_ns)
         if out.emit is not Emit.NOTHING:
-            command = self.gate.step(out.emit, q, kp, kd, state, now_ns, source=int(out.using_standby))
-            if not out.mute:
+            command = self.gate.step(out.emit, q, kp, kd, judged, now_ns, source=int(out.using_standby))
+            self._sends = not out.mute
+            if self._sends:
                 self._link.write(command)
         self._ticks += 1
         return RobotIoTick(out, self._status(out, now_ns), state, self._newly_used(out))
+
+    def give_up(self, now_ns: int) -> None:
+        """The last word of a process that fails: damping in place of a live target. Never raises."""
+        with contextlib.suppress(Exception):  # whatever failed may fail again
+            state = self.supervisor.state
+            if self._sends:
+                self._link.write(self.gate.step(Emit.DAMP, self._none, self._none, self._none, state, now_ns))
 
     def _wanted(self, out: SupervisorOutput, state: LowState | None, now_ns: int) -> tuple[Array, Array, Array]:
         if out.emit is Emit.READY_RAMP and state is not None:
@@ -138,10 +150,14 @@ def main(
         token=session.token, started_ns=time.monotonic_ns(), damp_only=damp_only, dryrun=dryrun,
         latched_engage=latched_engage,
     )  # fmt: skip
-    loop = _Loop(session, model, RobotIoStage(model, limits, robot_link, config), session.token)
+    stage = RobotIoStage(model, limits, robot_link, config)
+    loop = _Loop(session, model, stage, session.token)
     session.path("robot-io.real_time").write_text(request_real_time(PRIORITY, None))
     try:
         loop.run(Ending())
+    except BaseException:
+        stage.give_up(time.monotonic_ns())
+        raise
     finally:
         robot_link.close()
 
@@ -191,6 +207,9 @@ class _Loop:
             self._written_state = tick.state
         self._status.write(tick.status)
         self._last_causes = tick.status.causes
+        stopped = bool(self._last_causes >> Cause.OPERATOR_STOP & 1)
+        if orphan is not None and tick.output.mode in POLICY_MODES and not stopped:
+            orphan.stop_again(now_ns)
         if tick.used is not None:
             used = tick.used
             self._commands.push(CommandLog(used.seq, used.t_reference_ns, time.monotonic_ns(), tick.status.mode))
@@ -210,6 +229,10 @@ class _Orphan:
         """`stopped`: a soft stop is in force already; a second one would damp a robot that stands."""
         self._since_ns = now_ns
         self.command = OperatorCommand(1 << 60, now_ns, token, int(Act.NONE if stopped else Act.STOP), False)
+
+    def stop_again(self, now_ns: int) -> None:
+        """Somebody has reset the stop: nobody engages a robot that is about to be damped."""
+        self.command = self.command._replace(seq=self.command.seq + 1, t_ns=now_ns, act=int(Act.STOP))
 
     def done(self, now_ns: int) -> bool:
         return now_ns - self._since_ns > round(ORPHAN_STAND_S * 1e9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -17,6 +18,9 @@ from teleopd.robots.model import Reference
 from teleopd.service.child import CpuMeter, Ending, refuse
 from teleopd.service.device_buttons import DeviceButtons
 from teleopd.service.frame_checks import FrameChecks
+from teleopd.service.one_euro import OneEuro
+from teleopd.service.retarget.calibration import CalibrationError
+from teleopd.service.retarget.operator_file import load_operator
 from teleopd.service.retarget.retargeter import Retargeter
 from teleopd.service.retarget.sparse import SparseBody
 from teleopd.service.retarget.tables import TableError
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from teleopd.drivers.velocity import VelocitySource
 
 STATUS_PERIOD_S = 0.1
+UNIT = 1e-6
+"""Squared norms nearer to 1 are left as they are."""
 
 
 class SourceTick(NamedTuple):
@@ -59,7 +65,11 @@ class Reporting(Protocol):
 class SourceStage:
     """Checks and retargeting in one call; the same code in the process, in lock step and in `teleop retarget`."""
 
-    def __init__(self, checks: FrameChecks, retargeter: Retargeter, source_id: int) -> None:
+    def __init__(
+        self, checks: FrameChecks, retargeter: Retargeter, source_id: int, smooth: OneEuro | None = None
+    ) -> None:
+        """`smooth`: filter between checks and retargeting, for live sources."""
+        self._smooth = smooth
         self._checks = checks
         self._retargeter = retargeter
         self._source_id = source_id
@@ -75,9 +85,16 @@ class SourceStage:
         if not verdict.accepted:
             self.rejected += 1
             return SourceTick(self._repeat(pose), 0.0)
-        if verdict.restarted:
+        if self._checks.new_body:
+            self._retargeter.recalibrate()
+        elif verdict.restarted:
             self._retargeter.reset()
         started = time.perf_counter_ns()
+        pose = with_units(pose)
+        if self._smooth is not None:
+            if verdict.restarted:
+                self._smooth.reset()
+            pose = self._smooth(pose)
         reference = self._retargeter.update(pose, verdict.t_content_ns)
         retarget_us = (time.perf_counter_ns() - started) / 1e3
         if reference is None:
@@ -95,6 +112,15 @@ class SourceStage:
         return self._last._replace(valid=False)
 
 
+def with_units(pose: HumanPose) -> HumanPose:
+    """The pose with quaternions of norm 1: the checks accept 0.9 to 1.1, what follows takes rotations for granted."""
+    norms = np.einsum("ij,ij->i", pose.quat_w, pose.quat_w)
+    if not (np.abs(norms - 1.0)[pose.valid] > UNIT).any():
+        return pose
+    return pose._replace(quat_w=np.divide(pose.quat_w, np.sqrt(norms)[:, None], where=pose.valid[:, None],
+                                          out=pose.quat_w.copy()))  # fmt: skip
+
+
 def human_view(pose: HumanPose) -> HumanView:
     """The pose as a fixed-size record for the console."""
     count = min(len(pose.skeleton.body_names), MAX_BODIES)
@@ -106,11 +132,13 @@ def human_view(pose: HumanPose) -> HumanView:
 
 def main(
     session: Session, robot: str, make_source: Callable[[], Source], solver: Literal["fast", "mink"] = "fast",
-    policy: tuple[str, str] = ("", "tracker"),
+    policy: tuple[str, str] = ("", "tracker"), operator: str = "",
+    input_filter: str = "none",
 ) -> None:  # fmt: skip
     """Entry of the process. `make_source` is a picklable factory, so that only this process imports the driver.
 
-    `policy`: name and role of the card, for sources of velocity commands.
+    `policy`: name and role of the card, for sources of velocity commands. `operator`: file of a stored calibration.
+    `input_filter`: 'one_euro' or 'none'.
     """
     from teleopd.robots.catalog import load_robot
 
@@ -122,10 +150,12 @@ def main(
             from teleopd.service.velocity_process import serve_velocity
 
             return serve_velocity(cast("VelocitySource", source), model, policy, session, bus, ending)
-        retargeter = Retargeter(model, source.skeleton, solver=solver)
-        stage = SourceStage(FrameChecks(source.skeleton), retargeter, source_id=time.monotonic_ns())
+        calibration = load_operator(Path(operator)) if operator else None
+        retargeter = Retargeter(model, source.skeleton, solver=solver, calibration=calibration)
+        smooth = OneEuro() if input_filter == "one_euro" else None
+        stage = SourceStage(FrameChecks(source.skeleton), retargeter, time.monotonic_ns(), smooth)
         asyncio.run(_run(source, stage, DeviceButtons(session, bus), bus, ending))
-    except (SourceError, TableError) as error:
+    except (SourceError, TableError, CalibrationError) as error:
         refuse(session, "source", str(error))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import termios
 import time
 from collections.abc import AsyncIterator
@@ -28,9 +29,19 @@ KEYS = {
 STOP, FASTER, SLOWER = "x", "+", "-"
 STEP = 0.1
 """Share of the largest speed by which + and - change it."""
-_ARROWS = {b"\x1b[A": "up", b"\x1b[B": "down", b"\x1b[D": "left", b"\x1b[C": "right"}
+_ARROWS = {b"A": "up", b"B": "down", b"D": "left", b"C": "right"}
+_ARROW = re.compile(rb"\x1b[\[O]([ABCD])")
+_SEQUENCE = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O[!-~])")
+"""Of a key that is no character (ECMA-48, 5.4; with O: keypads): read as a whole, lest Ctrl and an arrow be a D."""
+_BEGUN = re.compile(rb"\x1b(\[[0-?]*[ -/]*|O)?")
+PIECES_NS = 100_000_000
+"""What came of a sequence waits so long for the rest; after that it was the Escape key."""
 _LONGEST = 64
 """Bytes of an escape sequence kept while waiting for its end."""
+
+
+_LINES = termios.ICANON | termios.ECHO
+"""A terminal that hands out whole lines and shows what is typed."""
 
 
 class Keys:
@@ -43,20 +54,22 @@ class Keys:
         """Of the speeds; + and - change it."""
         self._key = ""
         self._until_ns = 0
-        self._stop = False
-        self._rest = b""
+        self._stop, self._stop_until_ns = False, 0
+        self._rest, self._rest_ns = b"", 0
 
     def feed(self, data: bytes, now_ns: int) -> None:
         """Take the bytes that came."""
-        data = self._rest + data
-        self._rest = b""
+        if now_ns - self._rest_ns <= PIECES_NS:
+            data = self._rest + data
+        self._rest, self._rest_ns = b"", now_ns
         while data:
-            if data[:1] == b"\x1b":
-                if len(data) < 3 and b"\x1b[".startswith(data[:2]):
-                    self._rest = data[-_LONGEST:]
-                    return
-                self._press(_ARROWS.get(data[:3], ""), now_ns)
-                data = data[3:] if data[1:2] == b"[" else data[1:]
+            if sequence := _SEQUENCE.match(data):
+                if arrow := _ARROW.fullmatch(sequence[0]):
+                    self._press(_ARROWS[arrow[1]], now_ns)
+                data = data[sequence.end() :]
+            elif _BEGUN.fullmatch(data):
+                self._rest = data if len(data) <= _LONGEST else b""
+                return
             else:
                 self._press(chr(data[0]).lower(), now_ns)
                 data = data[1:]
@@ -64,17 +77,19 @@ class Keys:
     def _press(self, key: str, now_ns: int) -> None:
         if key == STOP:
             self._stop = True
+            self._stop_until_ns = now_ns + (REPEAT_NS if now_ns < self._stop_until_ns else FIRST_NS)
             self._until_ns = 0
         elif key in (FASTER, "=", SLOWER):
             self.share = min(max(self.share + (-STEP if key == SLOWER else STEP), STEP), 1.0)
         elif key in KEYS:
             repeated = key == self._key and now_ns < self._until_ns
             self._until_ns = now_ns + (REPEAT_NS if repeated else FIRST_NS)
-            self._key = key
+            self._key, self._stop_until_ns = key, 0
 
     def read(self, now_ns: int) -> Reading:
-        """What is held now; a stop is seen once."""
-        stop, self._stop = self._stop, False
+        """What is held now; a stop is seen even if it was let go since. Its repetition is no second press, which damps.
+        """
+        stop, self._stop = self._stop or now_ns < self._stop_until_ns, False
         held = now_ns < self._until_ns
         if not held:
             self._key = ""
@@ -135,9 +150,16 @@ class KeyboardSource:
             raise SourceUnavailable(
                 f"the keyboard needs a terminal, and {self._terminal} is none; start it in one"
             ) from None
+        if _in_background(self._fd):
+            os.close(self._fd)
+            self._fd = -1
+            raise SourceUnavailable("the keyboard is read in the foreground only; start it without '&'")
         raw = termios.tcgetattr(self._fd)
-        raw[3] &= ~(termios.ICANON | termios.ECHO)
+        raw[3] &= ~_LINES
         raw[6][termios.VMIN], raw[6][termios.VTIME] = 0, 0
+        if raw == self._before:  # as a source that was killed left it
+            self._before[3] |= _LINES
+            self._before[6][termios.VMIN] = 1
         termios.tcsetattr(self._fd, termios.TCSANOW, raw)
 
     async def commands(self) -> AsyncIterator[VelocityCommand]:
@@ -156,7 +178,9 @@ class KeyboardSource:
             await _pause(self._closing, due_ns)
 
     def _read(self, now_ns: int) -> bool:
-        """Whether the terminal is still there."""
+        """Whether the terminal is still there. While another job has it, no key is held."""
+        if _in_background(self._fd):
+            return True
         try:
             data = os.read(self._fd, 256)
         except BlockingIOError:
@@ -175,8 +199,17 @@ class KeyboardSource:
             return
         fd, self._fd = self._fd, -1
         try:
-            termios.tcsetattr(fd, termios.TCSANOW, self._before)
+            if not _in_background(fd):  # there the shell has its own settings in force
+                termios.tcsetattr(fd, termios.TCSANOW, self._before)
         except (OSError, termios.error):
             pass  # it is gone
         finally:
             os.close(fd)
+
+
+def _in_background(fd: int) -> bool:
+    """Another job has the terminal: to read or to set it now would stop every process of this one."""
+    try:
+        return os.tcgetpgrp(fd) != os.getpgrp()
+    except OSError:
+        return False  # not the terminal that controls this process, so that jobs mean nothing to it

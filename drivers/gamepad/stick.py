@@ -46,6 +46,7 @@ class StickSource:
         self.counters = SourceCounters()
         self._read: Callable[[], Said | None] = lambda: None
         self._heard_ns = 0
+        self._must_let_go = True
         self._seq = 0
         self._open = False
         self._closing = asyncio.Event()
@@ -80,7 +81,10 @@ class StickSource:
         if said.t_ns != self._heard_ns:
             self._heard_ns = said.t_ns
             self.counters.received += 1
-        if not (said.held and 0 <= now_ns - said.t_ns < EXPIRES_NS):
+        fresh = abs(now_ns - said.t_ns) < EXPIRES_NS  # a word may be written just after `now_ns` was read
+        # A press that fell silent, or began before this source, has ended: it must be let go before another counts.
+        self._must_let_go = said.held and (self._must_let_go or not fresh)
+        if self._must_let_go or not fresh:
             said = NOTHING
         reading = Reading(said.forward, said.left, said.turn, said.held, False, frozenset())
         self._seq += 1

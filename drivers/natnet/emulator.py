@@ -157,7 +157,7 @@ class NatNetEmulator:
             raise EmulatorError(f"port {self.port} or {options.data_port} is not between 1 and 65535")
         if options.bodies not in BODY_COUNTS:
             raise EmulatorError(f"bodies is {options.bodies}; give 3 (head, hands), 4 (and pelvis), 6 (and feet) or 0")
-        if not ipaddress.ip_address(options.group).is_multicast:
+        if not _is_group(options.group):
             raise EmulatorError(f"'{options.group}' is no multicast address; Motive's own is {wire.GROUP}")
         self.version = VERSIONS[options.natnet]
         self.sent = 0
@@ -345,6 +345,13 @@ def models(clip: MotionClip, options: EmulatorOptions) -> ModelDef:
         x, y, z = (at[k] - (at[bone.parent - 1] if bone.parent else 0.0)).tolist()
         bones.append(BodyModel(f"{options.person}_{bone.name}", k + 1, bone.parent, (x, y, z)))
     return ModelDef((), (), (SkeletonModel(options.person, SKELETON_ID, tuple(bones)),), (), 0)
+
+
+def _is_group(text: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(text).is_multicast
+    except ValueError:
+        return False
 
 
 def _rigid_count(options: EmulatorOptions) -> int:

@@ -192,10 +192,12 @@ class NetworkSource:
         self._origin = None
 
     def _publish(self, frame: wire.Frame, person: Person, now_ns: int, t_source_ns: int) -> None:
+        # A press that began and ended between two reads still has to be seen: it may be the soft stop.
+        unread = self._newest.buttons if self._newest is not None else frozenset()
         self._newest = HumanPose(
             skeleton=MVN, seq=frame.seq, t_ns=now_ns, t_source_ns=t_source_ns, pos_w=person.pos_w,
             quat_w=person.quat_w, valid=person.valid, deadman=frame.deadman, resets=self.resets,
-            buttons=frozenset(frame.buttons),
+            buttons=frozenset(frame.buttons) | unread,
         )  # fmt: skip
         self._rate.arrived(now_ns)
         self._fresh.set()

@@ -330,9 +330,11 @@ class PicoSource:
             quat[np.vecdot(quat, self._quat) < 0.0] *= -1.0
         self._quat = quat
         self._seq += 1
+        # A press that began and ended between two reads still has to be seen: it may be the soft stop.
+        unread = self._newest.buttons if self._newest is not None else frozenset()
         self._newest = HumanPose(
             skeleton=MVN, seq=self._seq, t_ns=now_ns, t_source_ns=t_source_ns, pos_w=pos, quat_w=quat,
-            valid=self._valid, deadman=fingers.deadman, resets=self.resets, buttons=fingers.buttons,
+            valid=self._valid, deadman=fingers.deadman, resets=self.resets, buttons=fingers.buttons | unread,
         )  # fmt: skip
         self._rate.arrived(now_ns)
         self._fresh.set()

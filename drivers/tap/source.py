@@ -21,6 +21,8 @@ from teleopd.drivers.vmc import wire as vmc
 from teleopd.drivers.vmc.source import VmcSource
 from teleopd.drivers.xsens.source import XsensSource
 
+HARMLESS = frozenset({"stop"})
+"""Recorded buttons that are handed on like an operator's: no other is anybody's hand, as with the deadman."""
 STALE_PERIODS = 3
 _TO_SERVER = (
     Kind.CONNECT, Kind.DISCOVERY, Kind.REQUEST, Kind.REQUEST_MODELDEF, Kind.REQUEST_FRAMEOFDATA, Kind.KEEPALIVE,
@@ -77,7 +79,7 @@ class TapSource:
             file: pcap or pcapng.
             device: xsens, optitrack, pico, network or vmc; '' finds out.
             speed: times real time, above 0.
-            keep_deadman: hand on the recorded deadman; for virtual robots.
+            keep_deadman: hand on the recorded deadman and all buttons, not only `stop`; for virtual robots.
             character, person, up_axis, deadman: as of the device's own source.
 
         Raises:
@@ -186,7 +188,9 @@ class TapSource:
         arrival = self._arrivals[self._next]
         self._next += 1
         pose = self._player.feed(arrival, start_ns + arrival.t_ns - self._arrivals[0].t_ns)
-        return pose if pose is None or self._keep_deadman else pose._replace(deadman=False)
+        if pose is None or self._keep_deadman:
+            return pose
+        return pose._replace(deadman=False, buttons=pose.buttons & HARMLESS)
 
 
 class _DatagramPlayer:

@@ -61,6 +61,8 @@ class Ctl:
     def run(self) -> int:
         """Carry out the verb; 0 when the service did it, 1 when it refused (and why is printed)."""
         model = registry.load("robot", self.robot)
+        if self.seconds is not None and not 0.0 <= self.seconds < math.inf:
+            raise CommandError(f"--seconds is {self.seconds:g}; give 0 or more")
         session = session_of(self.robot)
         if not session.folder.is_dir():
             raise SessionMissing(self.robot)

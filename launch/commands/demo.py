@@ -21,6 +21,8 @@ LEAD_IN_S = 8.0
 """Time for the service to start, ready, arm and engage before the motion begins."""
 LEAD_OUT_S = 2.0
 END_S = 3.0
+OUTLAST_S = 30.0
+"""The device goes on so long after that, and is ended with the service: people do not vanish when a motion is over."""
 Device = Literal["pico", "xsens", "optitrack"]
 
 
@@ -115,7 +117,7 @@ class _emulator:
     def __init__(self, device: Device, motion: str, port: int, wire: _Wire, robot: str) -> None:
         self._command = [
             sys.executable, "-m", "teleopd.launch.cli", "emulate", device, "--motion", motion, "--port", str(port),
-            "--lead-in", str(wire.lead_in_s), "--lead-out", str(LEAD_OUT_S), "--quiet",
+            "--lead-in", str(wire.lead_in_s), "--lead-out", str(LEAD_OUT_S + END_S + OUTLAST_S), "--quiet",
             *(("--press-when-armed", "--robot", robot) if wire.grip else ()),
         ]  # fmt: skip
 

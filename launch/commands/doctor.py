@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from teleopd.drivers.diagnosis import PROBLEM, Facts, Finding, content_of, diagnose
+from teleopd.drivers.diagnosis import PROBLEM, WIRES, Facts, Finding, content_of, diagnose
 from teleopd.drivers.gamepad.findings import PadFacts, findings
 from teleopd.drivers.human_pose import HumanPose
-from teleopd.drivers.network_facts import holders, interfaces, routes
+from teleopd.drivers.network_facts import Holder, holders, interfaces, routes
 from teleopd.drivers.source import Source, SourceError
 from teleopd.drivers.velocity import VelocityCommand
 from teleopd.launch import registry
@@ -107,21 +107,26 @@ async def observe_pad(name: str, options: dict[str, Any], seconds: float) -> Pad
 
 async def observe(config: RunConfig, options: dict[str, Any], seconds: float) -> Facts:
     """Listen with the source itself; raises what its construction raises."""
-    source = make_source(config.source, options)
+    source, transport = make_source(config.source, options), str(options.get("transport", "udp"))
     common: dict[str, Any] = {
         "source": config.source, "seconds": seconds, "host": str(getattr(source, "host", config.host)),
+        "transport": transport,
         "interfaces": tuple(interfaces()), "routes": None if (table := routes()) is None else tuple(table),
     }  # fmt: skip
     try:
         await source.open()
     except SourceError as error:
         port = int(getattr(source, "port", config.port))
-        return Facts(**common, port=port, refused=str(error), holders=tuple(holders(port)))
+        return Facts(**common, port=port, refused=str(error), holders=_holders(port, transport))
     try:
         poses = await _listen(source, seconds)
         return Facts(**common, **_seen(source), content=content_of(poses))
     finally:
         await source.close()
+
+
+def _holders(port: int, transport: str) -> tuple[Holder, ...]:
+    return tuple(holders(port, WIRES.get(transport, "UDP").lower()))
 
 
 async def _listen(source: Source, seconds: float) -> list[HumanPose]:

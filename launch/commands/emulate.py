@@ -19,7 +19,7 @@ from teleopd.launch.flags import DeviceName
 from teleopd.launch.options import checked, parse_pairs
 
 LOOP_S = 180.0
-"""A loop that goes on for ever is a new recording after so long [s], or where it would leave the room."""
+"""A loop is a new recording after so long [s], or where it would leave the room: it is laid out in memory before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Emulate:
             raise CommandError(f"--seconds is {self.seconds}; give a positive number")
         clip = load_motion(self.motion)
         if self.loop:
-            clip = Loop(clip).unrolled(math.ceil((self.seconds or LOOP_S) * clip.fps))
+            clip = Loop(clip).unrolled(math.ceil(min(self.seconds or LOOP_S, LOOP_S) * clip.fps))
         clip = with_leads(clip, self.lead_in, self.lead_out)
         own = {
             "host": self.host, "port": self.port, "loss": self.loss, "jitter_ms": self.jitter, "dup": self.dup,

@@ -22,6 +22,7 @@ from teleopd.launch.errors import CommandError
 from teleopd.robots.model import RobotModel
 from teleopd.service.evaluation.clips import clip_name, find_clips, open_clip
 from teleopd.service.evaluation.disturbances import BadDisturbance, Disturbance, disturbances
+from teleopd.service.evaluation.kept import KeptRows, NotKept
 from teleopd.service.evaluation.robot_motion import NotAMotion
 from teleopd.service.evaluation.run import SCHEMA, run_all, summaries
 from teleopd.service.evaluation.trial import Trial
@@ -69,7 +70,9 @@ class Eval:
     robot: str = "unitree_g1"
     """The robot."""
     out: Path | None = None
-    """Write everything to this JSON file too."""
+    """Write everything to this JSON file too; until the end every run that is over is kept in FILE.part."""
+    resume: bool = False
+    """Go on with an evaluation that was stopped: what FILE.part of --out holds is not run again."""
     json: bool = False
     """Print JSON: one line for each run, then one for each policy and disturbance."""
 
@@ -87,17 +90,26 @@ class Eval:
             Trial(self.robot, label, policy, clip, disturbance, seed, self.seconds)
             for clip in clips for disturbance in hard for label, policy in policies for seed in range(self.seeds)
         ]  # fmt: skip
-        rows = _run(trials, self.jobs or len(os.sched_getaffinity(0)))
+        kept = self._kept(policies)
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        try:
+            rows = _run(trials, self.jobs or len(os.sched_getaffinity(0)), kept)
+        except KeyboardInterrupt:
+            if kept is not None:
+                errors.print(f"stopped; {kept.path} keeps the runs that are over: go on with --resume", markup=False)
+            raise
+        finally:
+            if kept is not None:
+                kept.close()
         told = summaries(rows)
         skipped += [{"clip": row["clip"], "error": row["error"]} for row in rows if "error" in row]
-        if self.out is not None:
-            self.out.write_text(json.dumps(self._document(policies, hard, rows, told, skipped), indent=1))
+        if kept is not None:
+            kept.done(self._document(policies, hard, rows, told, skipped))
         if self.json:
             for line in [*rows, *told]:
                 print(json.dumps(line))
         else:
             _show(rows, told)
-        errors = Console(stderr=True, highlight=False, soft_wrap=True)
         for row in skipped:
             errors.print(f"not run: {row['clip']}: {row['error']}", markup=False)
         return 1 if skipped else 0
@@ -113,6 +125,20 @@ class Eval:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 for one a core")
         if self.out is not None and not self.out.absolute().parent.is_dir():
             raise CommandError(f"--out {self.out}: there is no folder {self.out.absolute().parent}")
+        if self.out is not None and self.out.is_dir():
+            raise CommandError(f"--out {self.out} is a folder; give a file")
+        if self.resume and self.out is None:
+            raise CommandError("--resume needs the --out of the evaluation that was stopped")
+
+    def _kept(self, policies: Sequence[tuple[str, ResolvedPolicy]]) -> KeptRows | None:
+        """Where finished runs are kept; None without --out."""
+        if self.out is None:
+            return None
+        settings = {"schema": SCHEMA, "robot": self.robot, "seconds": self.seconds, "policies": _named(policies)}
+        try:
+            return KeptRows(self.out, settings, resume=self.resume)
+        except NotKept as error:
+            raise CommandError(str(error)) from None
 
     def _document(
         self, policies: Sequence[tuple[str, ResolvedPolicy]], hard: Sequence[Disturbance],
@@ -121,11 +147,15 @@ class Eval:
         return {
             "schema": SCHEMA, "robot": self.robot, "seeds": self.seeds, "seconds": self.seconds,
             "policies": [
-                {"policy": label, "onnx": str(found.onnx_path), "sha256": found.card.model.sha256}
-                for label, found in policies
+                {**one, "onnx": str(found.onnx_path)}
+                for one, (_, found) in zip(_named(policies), policies, strict=True)
             ],
             "perturbations": [one.name for one in hard], "runs": rows, "summary": told, "not_run": skipped,
         }  # fmt: skip
+
+
+def _named(policies: Sequence[tuple[str, ResolvedPolicy]]) -> list[dict[str, str]]:
+    return [{"policy": label, "sha256": found.card.model.sha256} for label, found in policies]
 
 
 def _policies(given: Sequence[str], model: RobotModel) -> list[tuple[str, ResolvedPolicy]]:
@@ -160,15 +190,21 @@ def _usable(clips: Sequence[str], model: RobotModel, seconds: float) -> tuple[li
     return good, bad
 
 
-def _run(trials: Sequence[Trial], jobs: int) -> list[dict[str, Any]]:
+def _run(trials: Sequence[Trial], jobs: int, kept: KeptRows | None) -> list[dict[str, Any]]:
+    """Rows of all trials, in order; those kept from before are not run again."""
+    before = [None if kept is None else kept.row(trial) for trial in trials]
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*parts, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("clips", total=len(trials))
+        task = bar.add_task("clips", total=len(trials), completed=sum(row is not None for row in before))
 
-        def on_row(row: dict[str, Any]) -> None:
+        def on_row(trial: Trial, row: dict[str, Any]) -> None:
+            if kept is not None:
+                kept.add(trial, row)
             bar.update(task, advance=1, description=f"{row['policy']}: {row['clip']}, {row['perturbation']}")
 
-        return run_all(trials, jobs, on_row)
+        waiting = [trial for trial, row in zip(trials, before, strict=True) if row is None]
+        new = iter(run_all(waiting, jobs, on_row))
+        return [next(new) if row is None else row for row in before]
 
 
 def _show(rows: Sequence[dict[str, Any]], told: Sequence[dict[str, Any]]) -> None:

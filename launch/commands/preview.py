@@ -9,6 +9,7 @@ from typing import Literal
 from teleopd.launch.commands.serve import serve
 from teleopd.launch.config import resolve
 from teleopd.launch.flags import RobotFlag, SourceFlag
+from teleopd.launch.options import parse_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Preview:
     """Port the source listens on."""
     character: int = -1
     """Xsens character (person) to follow, 0 to 255; the first one heard when not given."""
+    device: tuple[str, ...] = ()
+    """Options of the device as key=value, as for teleop serve."""
     motion: str = ""
     """Motion for --source motion_file."""
     file: str = ""
@@ -33,6 +36,10 @@ class Preview:
     """Record everything that arrives, as it arrived, in this file (pcapng)."""
     loop: bool = False
     """Repeat the motion file."""
+    operator: str = ""
+    """Operator whose calibration is used, as stored by `teleop calibrate`; without it the first frame measures."""
+    input_filter: Literal["one_euro", "none"] = "one_euro"
+    """Filter on the captured motion: one_euro takes sensor noise out and makes hands 2 to 4 ms later; none."""
     solver: Literal["fast", "mink"] = "fast"
     """Retargeting solver: fast or mink."""
     seconds: float = 0.0
@@ -45,4 +52,6 @@ class Preview:
     def run(self, given: frozenset[str]) -> int:
         """Show until the time is over or Ctrl-C. `given`: flags typed."""
         flags = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given and f.name != "config"}
+        if "device" in flags:
+            flags["device"] = parse_pairs(self.device)
         return serve(resolve({**flags, "kinematic": True}, self.config))

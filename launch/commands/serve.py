@@ -78,8 +78,16 @@ class Serve:
     """Ready and arm without an operator; the device's deadman engages. Simulation only; refused on any other link."""
     latched_engage: bool = False
     """One press engages until stopped, instead of a held deadman."""
+    unqualified: bool = False
+    """Let a real link run a policy without a passing record of `teleop qualify`; it is written into the report."""
+    qualification: str = ""
+    """File or folder of qualification records; the user's data folder when not given."""
     standby: bool = True
     """Keep a second policy process warm that takes over when the first goes silent."""
+    operator: str = ""
+    """Operator whose calibration is used, as stored by `teleop calibrate`; without it the first frame measures."""
+    input_filter: Literal["one_euro", "none"] = "one_euro"
+    """Filter on the captured motion: one_euro takes sensor noise out and makes hands 2 to 4 ms later; none."""
     solver: Literal["fast", "mink"] = "fast"
     """Retargeting solver: fast or mink."""
     physics_hz: float = 1000.0

@@ -64,13 +64,20 @@ class Segment:
 
     @classmethod
     def create(cls, path: Path, schema_hash: int, size: int) -> Segment:
-        """Create or replace the file, zero-filled, readable by its owner only."""
+        """Create or replace the file, zero-filled, readable by its owner only.
+
+        Raises:
+            OSError: the memory file system is full.
+        """
         scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
         scratch.unlink(missing_ok=True)
         fd = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.ftruncate(fd, HEADER_SIZE + size)
+            os.posix_fallocate(fd, 0, HEADER_SIZE + size)  # a full memory file system is an error now, not SIGBUS later
             mapped = mmap.mmap(fd, HEADER_SIZE + size)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise OSError(error.errno, f"no room for {HEADER_SIZE + size} bytes of shared memory", str(path)) from None
         finally:
             os.close(fd)
         mapped[: HEADER.size] = HEADER.pack(MAGIC, schema_hash, size)

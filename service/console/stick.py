@@ -1,7 +1,7 @@
 """The stick of the browser view: six buttons that walk the robot while they are held, and how fast.
 
 Each button is a deadman of its own, as the page's "hold to run" is: the browser repeats a message while the pointer is
-down, and what is not repeated for 250 ms is let go. A page can press one button at a time.
+down; what is not repeated for 250 ms has ended, and takes a new press. A page can press one button at a time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from teleopd.drivers.gamepad.stick import EXPIRES_NS, NOTHING, Said
+from teleopd.drivers.gamepad.stick import NOTHING, Said
 
 if TYPE_CHECKING:
     import viser
@@ -25,7 +25,7 @@ SLOWEST, USUAL = 0.2, 0.6
 
 
 class Stick:
-    """What the buttons say."""
+    """What the buttons say. Silence is left to the source to judge; a release is the click that ends every press."""
 
     def __init__(self, speeds: tuple[float, float, float]) -> None:
         """`speeds`: at full share, forward, left [m/s] and turn [rad/s]."""
@@ -34,14 +34,22 @@ class Stick:
         """Of the largest speeds."""
         self._direction = (0, 0, 0)
         self._heard_ns = 0
+        self._held = self._let_go = False
+        self._page: object = None
 
-    def heard(self, button: str, now_ns: int) -> None:
-        """The browser says that this button is down."""
-        self._direction, self._heard_ns = DIRECTIONS[button], now_ns
+    def heard(self, button: str, now_ns: int, page: object = None) -> None:
+        """A page says that this button is down."""
+        self._let_go |= page != self._page
+        self._direction, self._heard_ns, self._held, self._page = DIRECTIONS[button], now_ns, True, page
 
-    def said(self, now_ns: int) -> Said:
-        """The word of this moment, as old as the browser's message."""
-        if not self._heard_ns or now_ns - self._heard_ns >= EXPIRES_NS:
+    def let_go(self) -> None:
+        """The pointer was lifted."""
+        self._held = False
+
+    def said(self) -> Said:
+        """The word of this moment, as old as the browser's message; before a press on another page, a release."""
+        if self._let_go or not self._held:
+            self._let_go = False
             return NOTHING._replace(t_ns=self._heard_ns)
         forward, left, turn = (
             self.share * most * way for most, way in zip(self._speeds, self._direction, strict=True)
@@ -64,7 +72,11 @@ class Stick:
     def _button(self, gui: Any, label: str) -> None:
         button = gui.add_button(label, color="green", hint="walks while held; let go to stop")
 
-        async def heard(_event: Any) -> None:
-            self.heard(label, time.monotonic_ns())
+        async def heard(event: Any) -> None:
+            self.heard(label, time.monotonic_ns(), event.client_id)
+
+        async def let_go(_event: Any) -> None:
+            self.let_go()
 
         button.on_hold(heard, callback_hz=HOLD_HZ)
+        button.on_click(let_go)

@@ -47,7 +47,6 @@ from teleopd.service.console.stick import Stick
 HOST = "127.0.0.1"
 HOLD_HZ = 20.0
 """Messages of the browser while the hold button is down; five of them may be lost before the deadman falls."""
-HOLD_EXPIRES_NS = 250_000_000
 PANEL_HZ = 6.0
 FOCUS_SMOOTHING_S = 0.4
 """Time constant with which the view follows the robot over the floor [s]."""
@@ -68,27 +67,35 @@ class Operator(Protocol):
 
 
 class HoldToRun:
-    """Turns the browser's repeated messages into heartbeats and one release."""
+    """Turns the browser's messages into heartbeats and releases of the deadman.
+
+    Silence is never told as a release: robot-io drops the engagement by itself 250 ms after the last heartbeat, and
+    wants a release before it counts another press. So a page that comes back from a hiccup with the finger still on the
+    button engages nothing. The release is the browser's click, which ends every press, or a press on another page.
+    """
 
     def __init__(self) -> None:
-        self._heard_ns = 0
-        self._sent_ns = 0
-        self._held = False
+        self._heard_ns = self._sent_ns = 0
+        self._let_go = False
+        self._page: object = None
 
-    def heard(self, now_ns: int) -> None:
-        """The browser says the button is down."""
-        self._heard_ns = now_ns
+    def heard(self, now_ns: int, page: object = None) -> None:
+        """A page says that the button is down."""
+        self._let_go |= page != self._page
+        self._heard_ns, self._page = now_ns, page
 
-    def step(self, now_ns: int, operator: Operator) -> bool:
-        """Pass on what was heard since the last step; True while held."""
-        if self._heard_ns > self._sent_ns:
-            self._sent_ns = self._heard_ns
-            self._held = True
-            operator.hold(True, self._heard_ns)
-        elif self._held and now_ns - self._heard_ns >= HOLD_EXPIRES_NS:
-            self._held = False
+    def let_go(self) -> None:
+        """The pointer was lifted."""
+        self._let_go, self._sent_ns = True, self._heard_ns
+
+    def step(self, now_ns: int, operator: Operator) -> None:
+        """Pass on what was heard since the last step: one word, the release first."""
+        if self._let_go:
+            self._let_go = False
             operator.hold(False, now_ns)
-        return self._held
+        elif self._heard_ns > self._sent_ns:
+            self._sent_ns = self._heard_ns
+            operator.hold(True, self._heard_ns)
 
 
 @contextlib.contextmanager
@@ -174,7 +181,7 @@ class BrowserView:
         else:
             self._hold.step(now_ns, self._operator)
         if self._say is not None:
-            self._say(self._stick.said(now_ns))
+            self._say(self._stick.said())
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring page and scene up to date; costs nothing while nobody looks."""
@@ -201,10 +208,14 @@ class BrowserView:
             "hold to run", color="green", hint="the robot follows while you hold this; let go to stop following"
         )
 
-        async def heard(_event: Any) -> None:
-            self._hold.heard(time.monotonic_ns())
+        async def heard(event: Any) -> None:
+            self._hold.heard(time.monotonic_ns(), event.client_id)
+
+        async def let_go(_event: Any) -> None:
+            self._hold.let_go()
 
         hold.on_hold(heard, callback_hz=HOLD_HZ)
+        hold.on_click(let_go)
         self._act_button("ready", Act.READY, "blue", "go to the stand pose; the robot hangs or is carried")
         self._act_button("arm", Act.ARM, "orange", "the policy balances; set the robot on its feet")
         self._act_button("damp", Act.DAMP, "gray", "limp at once: a standing robot falls")

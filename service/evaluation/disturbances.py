@@ -44,6 +44,8 @@ class Disturbance:
     push_n: float = 0.0
     push_deg: float = 0.0
     """Direction of the force against the robot's heading, to the left."""
+    push_at_s: float = PUSH_AT_S
+    """After engaging [s]."""
     dropouts: tuple[int, int] | None = None
     """Policy ticks received and lost in turn."""
     reference_noise_rad: float = 0.0
@@ -83,7 +85,7 @@ def _parsed(name: str) -> list[Disturbance]:
         return _pushes(name, value)
     if quantity == "dropouts":
         shown, _, lost = value.partition("/")
-        if not (shown.isdigit() and lost.isdigit() and int(shown) > 0 and 0 < int(lost) <= 1000):
+        if not (shown.isdecimal() and lost.isdecimal() and int(shown) > 0 and 0 < int(lost) <= 1000):
             raise BadDisturbance(f"--perturbation {name} must be ticks received / ticks lost, as in dropouts=25/25")
         return [Disturbance(name, dropouts=(int(shown), int(lost)))]
     if quantity not in _QUANTITIES:

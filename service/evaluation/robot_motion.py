@@ -153,6 +153,8 @@ def _zipped(path: Path, model: RobotModel) -> tuple[float, Array]:
         raise NotAMotion(f"{path.name} is no npz file") from None
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise NotAMotion(f"{path.name} has no fps, qpos and joint_names: {error}") from None
+    except Exception as error:  # a broken archive raises whatever zlib, zipfile and numpy's header reader make of it
+        raise NotAMotion(f"{path.name} is no readable npz file: {' '.join(str(error).split())[:120]}") from None
     if sorted(names) != sorted(model.joint_names):
         other = next((name for name in names if name not in model.joint_names), f"{len(names)} joints")
         raise NotAMotion(f"{path.name} moves {other}, which is not the {model.n} joints of {model.name}")

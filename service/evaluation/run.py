@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,13 +21,14 @@ from teleopd.service.retarget.tables import TableError
 
 SCHEMA = 1
 """Of the JSON file."""
+T = TypeVar("T", bound=Trial)
 TRACKING = ("e_vel_m_s", "e_mpkpe_mm", "e_mpjpe_rad", "joint_rmse_rad", "root_drift_m", "yaw_drift_deg", "lag_ms")
 
 
-def attempted(trial: Trial) -> dict[str, Any]:
-    """`run_trial`, with what cannot be run as a row with `error` instead of figures."""
+def attempted(trial: T, run: Callable[[T], dict[str, Any]] = run_trial) -> dict[str, Any]:
+    """`run(trial)`, with what cannot be run as a row with `error` instead of figures."""
     try:
-        return run_trial(trial)
+        return run(trial)
     except (NotAMotion, SourceError, PolicyError, TableError, CalibrationError, RuntimeError, OSError) as error:
         return failed(trial, " ".join(str(error).split()))
 
@@ -41,26 +42,29 @@ def failed(trial: Trial, sentence: str) -> dict[str, Any]:
 
 
 def run_all(
-    trials: Sequence[Trial], jobs: int, on_row: Callable[[dict[str, Any]], None] = lambda _row: None
-) -> list[dict[str, Any]]:
+    trials: Sequence[T], jobs: int, on_row: Callable[[T, dict[str, Any]], None] = lambda _trial, _row: None,
+    attempt: Callable[[T], dict[str, Any]] = attempted,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Rows in the order of `trials`, run in `jobs` spawned processes (1: in this one); `on_row` hears each when it
-    ends."""
+    ends. `attempt` makes a row and raises nothing; other processes import it by its name."""
     rows: list[dict[str, Any] | None] = [None] * len(trials)
-    for i, row in _in_turn(trials) if jobs <= 1 else _spread(trials, jobs):
+    for i, row in _in_turn(trials, attempt) if jobs <= 1 or not trials else _spread(trials, jobs, attempt):
         rows[i] = row
-        on_row(row)
+        on_row(trials[i], row)
     return [row for row in rows if row is not None]
 
 
-def _in_turn(trials: Sequence[Trial]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _in_turn(trials: Sequence[T], attempt: Callable[[T], dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
     for i, trial in enumerate(trials):
-        yield i, attempted(trial)
+        yield i, attempt(trial)
 
 
-def _spread(trials: Sequence[Trial], jobs: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _spread(
+    trials: Sequence[T], jobs: int, attempt: Callable[[T], dict[str, Any]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(trials)), mp_context=context, initializer=_die_quietly) as pool:
-        open_: dict[Future[dict[str, Any]], int] = {pool.submit(attempted, trial): i for i, trial in enumerate(trials)}
+        open_: dict[Future[dict[str, Any]], int] = {pool.submit(attempt, trial): i for i, trial in enumerate(trials)}
         try:
             while open_:
                 for done in wait(open_, return_when=FIRST_COMPLETED).done:

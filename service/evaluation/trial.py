@@ -18,7 +18,7 @@ from teleopd.robots.model import Reference, RobotModel
 from teleopd.safety.words import Cause, Mode
 from teleopd.service.evaluation import metrics
 from teleopd.service.evaluation.clips import clip_name, open_clip
-from teleopd.service.evaluation.disturbances import PUSH_AT_S, PUSH_S, Disturbance
+from teleopd.service.evaluation.disturbances import PUSH_S, Disturbance
 from teleopd.service.evaluation.robot_motion import MotionStream, RobotMotion
 from teleopd.service.frame_checks import FrameChecks
 from teleopd.service.lockstep import Lockstep, PoseStream
@@ -87,8 +87,12 @@ class _Recorder:
         return metrics.Track(*(np.array(column) for column in zip(*self._rows, strict=True))) if self._rows else None
 
 
-def run_trial(trial: Trial) -> dict[str, Any]:
+def run_trial(
+    trial: Trial, *, with_standby: bool = False, watch: Callable[[Lockstep], None] = lambda _session: None
+) -> dict[str, Any]:
     """The trial as one row of plain values; deterministic but for `real_time_factor`.
+
+    `watch` gets the session before it begins, and may hear its ticks. `with_standby`: the warm twin runs too.
 
     Keys are those of the run report where they mean the same. Times count from engaging (without that, from the
     clip's beginning); `fell_at_s` is None while upright; figures are None where nothing could be judged.
@@ -101,7 +105,10 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     model = load_robot(trial.robot)
     clip = open_clip(trial.clip, model, trial.seconds)
     started = time.perf_counter()
-    session = Lockstep(model, trial.policy, perturbation=trial.disturbance.on(model), seed=trial.seed)
+    session = Lockstep(
+        model, trial.policy, perturbation=trial.disturbance.on(model), seed=trial.seed, with_standby=with_standby
+    )
+    watch(session)
     session.arm()
     stream, refused = _stream(model, clip, session.now_ns)
     references = _noisy(stream, trial)
@@ -140,7 +147,7 @@ def _play(
     pushed, pressed_s = what.push_n == 0.0, 0.0
     while not stream.ended and session.fell_at_s is None:
         elapsed_s = (session.now_ns - begun_ns) / 1e9
-        if not pushed and elapsed_s >= PUSH_AT_S:
+        if not pushed and elapsed_s >= what.push_at_s:
             pushed = True
             _push(session, what.push_n, float(np.deg2rad(what.push_deg)), PUSH_S)
         if session.mode is Mode.ARMED:  # it went back to standing: let go, press again

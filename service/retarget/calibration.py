@@ -15,7 +15,7 @@ from teleopd.drivers.human_pose import HumanPose
 from teleopd.robots.model import Array
 from teleopd.service.retarget import quaternions as quat
 from teleopd.service.retarget.kinematics import Kinematics
-from teleopd.service.retarget.tables import SkeletonTable
+from teleopd.service.retarget.tables import HumanBodies
 
 LEG_M = (0.4, 1.4)
 """Believed hip-to-ankle lengths [m]: 1.0 m to 2.5 m tall people, legs 0.4 to 0.56 of the height."""
@@ -49,7 +49,7 @@ class Calibration:
         return self.floor_z + self.ankle_m
 
     @classmethod
-    def from_pose(cls, pose: HumanPose, table: SkeletonTable) -> Calibration:
+    def from_pose(cls, pose: HumanPose, table: HumanBodies) -> Calibration:
         """Measure the operator from one frame in any upright posture; T- and N-pose serve equally.
 
         Raises:

@@ -1,4 +1,8 @@
-"""The robot reduced to what inverse kinematics needs: the tree of bodies and joints, addressed by name."""
+"""The robot reduced to what inverse kinematics needs: bodies and joints by name, and the capsules that touch.
+
+Capsules are kept with a radius of `THIN_M`, their own beside them in `radii`: distances are then taken between axes,
+so that the direction between two capsules stays defined when they overlap.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +13,35 @@ import numpy as np
 
 from teleopd.robots.model import Array, IntArray, RobotModel
 
+THIN_M = 1e-4
+TOUCHING = (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_SPHERE)
+
 
 class Kinematics:
-    """A compiled model without geometry, and where its joints lie in qpos and qvel."""
+    """A compiled model with no geometry but capsules, and where its joints lie in qpos and qvel."""
 
     def __init__(self, robot: RobotModel) -> None:
-        """Compile `robot.mjcf` without geoms, meshes, actuators and sensors.
+        """Compile `robot.mjcf` without meshes, actuators, sensors and geoms other than named capsules and spheres.
 
         Raises:
             ValueError: the MJCF has no free root joint or lacks a joint of the robot.
         """
         spec = mujoco.MjSpec.from_file(str(robot.mjcf))
-        for group in (spec.geoms, spec.meshes, spec.actuators, spec.sensors, spec.keys, spec.excludes, spec.pairs):
+        add_hand_points(spec, robot)
+        for group in (spec.meshes, spec.actuators, spec.sensors, spec.keys, spec.excludes, spec.pairs):
             for item in list(group):
                 spec.delete(item)
+        for geom in list(spec.geoms):
+            if not geom.name or geom.name in robot.sole_sites or geom.type not in TOUCHING:
+                spec.delete(geom)
         self.robot = robot
         self.model = spec.compile()
+        self.radii: Array = np.array(self.model.geom_size[:, 0])
+        """Of the capsules, in geom order [m]."""
+        self.half_lengths: Array = np.where(self.model.geom_type == TOUCHING[0], self.model.geom_size[:, 1], 0.0)
+        """From a capsule's centre to the centres of its ends [m]."""
+        self.capsule_names: tuple[str, ...] = tuple(self.model.geom(i).name for i in range(self.model.ngeom))
+        self.model.geom_size[:, 0] = THIN_M
         free = [j for j in range(self.model.njnt) if self.model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE]
         if free != [0] or self.model.nq != 7 + robot.n:
             raise ValueError(f"{robot.mjcf}: needs one free root joint and {robot.n} hinges, first the free one")
@@ -50,6 +67,16 @@ class Kinematics:
                 raise ValueError(f"{self.robot.name} has no body '{name}'; it has: {', '.join(self.body_names)}")
         return np.array(ids, dtype=np.intp)
 
+    def joints_above(self, body: int, count: int) -> list[int]:
+        """The nearest hinges, at most `count`, between a body and the root; indices in motor order."""
+        found: list[int] = []
+        while body > 1 and len(found) < count:
+            first, many = int(self.model.body_jntadr[body]), int(self.model.body_jntnum[body])
+            for joint in range(first + many - 1, first - 1, -1):
+                found += np.flatnonzero(self.qpos_index == self.model.jnt_qposadr[joint]).tolist()
+            body = int(self.model.body_parentid[body])
+        return found[:count]
+
     def qpos(self, root_pos_w: Array, root_quat_w: Array, q: Array) -> Array:
         """A configuration from its parts; `q` in motor order."""
         qpos = np.empty(self.model.nq)
@@ -69,3 +96,14 @@ class Kinematics:
         data.qpos[:] = self.qpos(np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]), q)
         mujoco.mj_kinematics(self.model, data)
         return np.array(data.xpos), np.array(data.xquat)
+
+
+def add_hand_points(spec: mujoco.MjSpec, robot: RobotModel) -> None:
+    """Make bodies, without mass, of wrist key sites that lie away from their body: the hands of robots without wrists.
+
+    The body has the name of its site, so that tables can match it like any other.
+    """
+    for name in robot.key_sites:
+        site = spec.site(name) if name.endswith("_wrist") else None
+        if site is not None and np.linalg.norm(site.pos) > 0.0:
+            site.parent.add_body(name=name, pos=site.pos, quat=site.quat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from teleopd.robots.model import Array, IntArray
+from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.solver import SMOOTHING_FULL_HZ, smoothing_weights
 from teleopd.service.retarget.tables import Match, SolverSettings, Stages
@@ -65,6 +66,15 @@ class MinkSolver:
         self._configuration.update(qpos)
         self._qpos = qpos
         return np.array(qpos)
+
+    def stand_on(self, contacts: Contacts | None) -> None:
+        """The base problem only: no contacts."""
+        if contacts is not None:
+            raise ValueError("the mink solver knows no contacts")
+
+    def toes_xy(self) -> list[tuple[float, float]]:
+        """See `IkSolver.toes_xy`."""
+        return []
 
     def _solve(self, targets: Targets, stage: str, count: int, *, posture: bool) -> None:
         mink = self._mink

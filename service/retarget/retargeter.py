@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from teleopd.drivers.human_pose import HumanPose, Skeleton
 from teleopd.robots.model import Array, Reference, RobotModel
 from teleopd.service.retarget import quaternions as quat
 from teleopd.service.retarget.calibration import Calibration, CalibrationError
+from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.mink_solver import MinkSolver
 from teleopd.service.retarget.solver import FastSolver, IkSolver
-from teleopd.service.retarget.tables import NoTable, check_names, load_table
+from teleopd.service.retarget.tables import NoTable, RetargetTable, check_names, load_table
 from teleopd.service.retarget.targets import TargetMap, Targets
 from teleopd.service.retarget.velocity import VelocityEstimator
 
@@ -31,6 +33,12 @@ def table_path(robot: RobotModel) -> Path:
     return robot.mjcf.parent / "retarget.toml"
 
 
+def with_constraints(table: RetargetTable, contacts: bool | None, avoidance: bool | None) -> RetargetTable:
+    """The table with these two settings changed where they are not None."""
+    changed = {k: v for k, v in (("contacts", contacts), ("avoidance", avoidance)) if v is not None}
+    return msgspec.structs.replace(table, solver=msgspec.structs.replace(table.solver, **changed))
+
+
 class Retargeter:
     """Follows one operator. Frames must have passed the frame checks. Not thread-safe."""
 
@@ -40,6 +48,8 @@ class Retargeter:
         skeleton: Skeleton,
         *,
         solver: Literal["fast", "mink"] = "fast",
+        contacts: bool | None = None,
+        avoidance: bool | None = None,
         calibration: Calibration | None = None,
         source_id: int = 0,
         nominal_hz: float = 0.0,
@@ -47,31 +57,34 @@ class Retargeter:
         """Read the robot's table and compile its kinematics.
 
         Without `calibration` the first frame with every body tracked calibrates, whatever its posture.
-        `nominal_hz` 0: the rate shown in references is measured.
+        `nominal_hz` 0: the rate shown in references is measured. `contacts` and `avoidance` None: as the table says;
+        the mink solver knows neither.
 
         Raises:
             NoTable: the robot has no table for this skeleton; the message lists the ones it has.
             TableError: the table is wrong, or names bodies that do not exist.
-            ValueError: an unknown solver, or a calibration of another kind of skeleton.
+            CalibrationError: the calibration is of another kind of skeleton.
+            ValueError: an unknown solver.
         """
         if calibration is not None and calibration.family != skeleton.family:
-            raise ValueError(
+            raise CalibrationError(
                 f"the calibration is of skeleton '{calibration.family}', the source's skeleton is '{skeleton.family}'"
             )
         if not table_path(model).exists():
             raise NoTable(skeleton.family, model.name, ())
-        self._table = load_table(table_path(model))
+        self._table = with_constraints(load_table(table_path(model)), contacts, avoidance)
         self._family = self._table.for_family(skeleton.family)
-        self._kinematics = Kinematics(model)
+        self._kinematics = Kinematics(self._table.narrowed(model))
         check_names(self._table, skeleton.family, self._kinematics.body_names, skeleton.body_names)
         self._skeleton, self._source_id, self._hz = skeleton, source_id, nominal_hz
         self._measure_hz = nominal_hz <= 0.0
         self._solver = self._make_solver(solver)
         self._velocity = VelocityEstimator(model.n)
         self._map: TargetMap | None = None
+        self._contacts: Contacts | None = None
         self._calibration = calibration
         if calibration is not None:
-            self._map = TargetMap(self._table, skeleton, self._kinematics, calibration)
+            self._map = self._make_map(calibration)
         self._seq, self._resets, self._pose_resets = 0, 0, 0
         self._last_ns: int | None = None
         self._tracking = False
@@ -128,15 +141,30 @@ class Retargeter:
         if self._map is None:
             try:
                 self._calibration = Calibration.from_pose(pose, self._family)
-                self._map = TargetMap(self._table, self._skeleton, self._kinematics, self._calibration)
+                self._map = self._make_map(self._calibration)
             except (CalibrationError, ValueError) as error:
                 self._calibration, self.problem = None, str(error)
         return self._map
+
+    def _make_map(self, calibration: Calibration) -> TargetMap:
+        """The map for an operator, and the contacts that go with it."""
+        target_map = TargetMap(self._table, self._skeleton, self._kinematics, calibration)
+        self._contacts = None
+        wanted = self._table.solver.contacts and isinstance(self._solver, FastSolver)
+        if wanted and len(target_map.foot_soles()) == 2:
+            at, family = self._skeleton.body_names.index, self._family
+            feet = [(at(toe), at(ankle)) for toe, ankle in zip(family.toes, family.feet, strict=True)]
+            self._contacts = Contacts(target_map, self._kinematics, calibration, feet)
+            target_map.keeps_above_floor = False
+        self._solver.stand_on(self._contacts)
+        return target_map
 
     def _track(self, target_map: TargetMap, pose: HumanPose, dt_s: float) -> Array:
         if self._measure_hz:
             self._hz += RATE_SMOOTHING * (1.0 / dt_s - self._hz) if self._hz > 0.0 else 1.0 / dt_s
         self.targets = target_map(pose)
+        if self._contacts is not None:
+            self._contacts.update(pose, self.targets, self._solver.toes_xy(), dt_s)
         return self._solver.track(self.targets, dt_s)
 
     def _acquire(self, target_map: TargetMap, pose: HumanPose) -> Array:
@@ -149,6 +177,9 @@ class Retargeter:
         targets = target_map(pose)
         target_map.shift(here - targets.pos[target_map.root_row, :2])
         self.targets = target_map(pose)
+        if self._contacts is not None:
+            self._contacts.reset()
+            self._contacts.update(pose, self.targets, None, MAX_DT_S)
         self._velocity.reset()
         self._tracking = True
         return self._solver.acquire(self.targets, target_map.root_row)

@@ -4,27 +4,36 @@ Per body i: position rows w_p (p_t - p), rotation rows w_r log(R_t R^T), both in
 Jacobians. H = J^T W^2 J + damping I + smoothing on the joints, g = -J^T W^2 e + smoothing (q - q_previous frame); joint
 box = joint range intersected with what the speed limit allows since the previous frame, relaxed to contain 0. A fixed
 iteration count is a real-time argument: the worst frame costs what the median does.
+
+On top of this base problem, which mink solves too: rows for feet, floor and self-collision (`floor_rows.py`,
+`avoidance.py`), one-sided where a surface is one-sided (`one_sided.py`).
 """
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import mujoco
 import numpy as np
 
 from teleopd.robots.model import Array, IntArray
+from teleopd.service.retarget.constraints import CAPACITY, Constraints
+from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.kinematics import Kinematics
-from teleopd.service.retarget.quaternions import CONJUGATE
+from teleopd.service.retarget.one_sided import Rows as ConstraintRows
 from teleopd.service.retarget.tables import Match, SolverSettings, Stages
 from teleopd.service.retarget.targets import Targets
+from teleopd.service.retarget.tracking_rows import Buffers, TrackingRows
 
 FREE = 1e10
 """Bound of the root's rows: none."""
 SMOOTHING_FULL_HZ = 60.0
 """Below this frame rate smoothing fades in proportion: at 30 Hz full smoothing lags (orientation error +1.4 deg)."""
+
+ASTRAY_RAD = 0.8
+"""An orientation that misses by more than this after acquisition may be in the wrong basin."""
+JOINTS_ASTRAY = 3
 
 
 class IkSolver(Protocol):
@@ -36,26 +45,11 @@ class IkSolver(Protocol):
     def track(self, targets: Targets, dt_s: float) -> Array:
         """Follow from the previous solution `dt_s` seconds ago [s]; returns qpos (7 + n,)."""
 
+    def stand_on(self, contacts: Contacts | None) -> None:
+        """Hold the feet where `contacts`, updated before every frame, says; None: only as the targets say."""
 
-class Rows:
-    """The weighted rows of one stage, and the bodies they are taken on."""
-
-    def __init__(self, matches: tuple[Match, ...], weights: Mapping[str, tuple[float, float]]) -> None:
-        """Rows with weight 0 are left out."""
-        pairs = [weights.get(m.robot, (0.0, 0.0)) for m in matches]
-        self.position: list[int] = [i for i, (p, _) in enumerate(pairs) if p > 0.0]
-        self.rotation: list[int] = [i for i, (_, r) in enumerate(pairs) if r > 0.0]
-        used = [pairs[i][0] for i in self.position] + [pairs[i][1] for i in self.rotation]
-        self.of_match: IntArray = np.repeat(np.array(self.position + self.rotation, dtype=np.intp), 3)
-        """Match of each residual row, (rows,)."""
-        self.weights_squared: Array = np.repeat(np.square(np.array(used)), 3)
-        """(rows,)"""
-
-    def weights_for(self, targets: Targets) -> Array:
-        """Squared weights with rows of untracked bodies at 0, (rows,)."""
-        if targets.seen.all():
-            return self.weights_squared
-        return self.weights_squared * targets.seen[self.of_match]
+    def toes_xy(self) -> list[tuple[float, float]]:
+        """Where the robot's toes are in the newest solution, world [m], left first; empty without contacts."""
 
 
 def smoothing_weights(settings: SolverSettings, joint_names: tuple[str, ...]) -> Array:
@@ -85,31 +79,71 @@ class FastSolver:
     ) -> None:  # fmt: skip
         self._kinematics, self._settings = kinematics, settings
         self._model, self._data = kinematics.model, mujoco.MjData(kinematics.model)
-        self._acquire, self._track = Rows(matches, stages.acquire), Rows(matches, stages.track)
+        self._acquire, self._track = TrackingRows(matches, stages.acquire), TrackingRows(matches, stages.track)
         nv = self._model.nv
         self._hessian, self._gradient, self._step = np.zeros((nv, nv)), np.zeros(nv), np.zeros(nv)
         self._factor = np.zeros((nv, nv + 7))
         self._lower, self._upper = np.full(nv, -FREE), np.full(nv, FREE)
         self._diagonal = self._hessian.reshape(-1)[:: nv + 1]
         self._extra = np.zeros(nv)
-        self._buffers = {id(stage): Buffers(stage, body_ids, self._data, nv) for stage in (self._acquire, self._track)}
+        self._select = Buffers(self._acquire, body_ids, self._data, nv)
+        self._follow = Buffers(self._track, body_ids, self._data, nv, spare=CAPACITY)
         limits = kinematics.robot.limits
         self._q_lower, self._q_upper = limits.q_lower, limits.q_upper
         self._dofs, self._joints = _as_slice(kinematics.dof_index), _as_slice(kinematics.qpos_index)
         self._smoothing = smoothing_weights(settings, kinematics.robot.joint_names)
         self._none = np.zeros_like(self._smoothing)
         self._previous = np.array(kinematics.robot.q_stand)
+        self._constraints = Constraints(kinematics, self._data, settings, ConstraintRows(*self._follow.spare))
+        self._contacts: Contacts | None = None
+
+    def stand_on(self, contacts: Contacts | None) -> None:
+        """See `IkSolver.stand_on`."""
+        self._contacts = contacts
+        self._constraints.stand_on(contacts)
+
+    def toes_xy(self) -> list[tuple[float, float]]:
+        """See `IkSolver.toes_xy`."""
+        return self._constraints.toes_xy()
 
     def acquire(self, targets: Targets, root_row: int) -> Array:
-        """See `IkSolver.acquire`: orientation-first steps select the basin, tracking steps finish."""
-        qpos = self._data.qpos
-        robot = self._kinematics.robot
-        qpos[:] = self._kinematics.qpos(targets.pos[root_row], targets.quat[root_row], robot.q_stand)
+        """See `IkSolver.acquire`: orientation-first steps select the basin, tracking steps finish.
+
+        Where a body still looks away from its target (a wrist turned the wrong way round), its last joints are put back
+        to the stand pose and tracking goes on from there; the better of the two results is kept.
+        """
+        data, robot = self._data, self._kinematics.robot
+        data.qpos[:] = self._kinematics.qpos(targets.pos[root_row], targets.quat[root_row], robot.q_stand)
+        mujoco.mj_kinematics(self._model, data)
         self._previous[:] = np.clip(robot.q_stand, self._q_lower, self._q_upper)
-        for stage in (self._acquire, self._track):
-            self._iterate(targets, stage, self._settings.acquire_iterations, self._q_lower, self._q_upper, self._none)
-        self._previous[:] = qpos[self._joints]
-        return np.array(qpos)
+        for buffers in (self._select, self._follow):
+            self._approach(targets, buffers)
+        best, missed = np.array(data.qpos), self.objective(data.qpos, targets)
+        astray = self._astray(targets)
+        if len(astray):
+            data.qpos[self._kinematics.qpos_index[astray]] = robot.q_stand[astray]
+            mujoco.mj_kinematics(self._model, data)
+            self._approach(targets, self._follow)
+            if self.objective(data.qpos, targets) < missed:
+                best = np.array(data.qpos)
+            data.qpos[:] = best
+            mujoco.mj_kinematics(self._model, data)
+        self._previous[:] = best[self._joints]
+        return best
+
+    def _approach(self, targets: Targets, buffers: Buffers) -> None:
+        """The steps of one stage of acquisition."""
+        count = self._settings.acquire_iterations
+        self._iterate(targets, buffers, count, self._q_lower, self._q_upper, self._none, first=True)
+
+    def _astray(self, targets: Targets) -> IntArray:
+        """Joints, in motor order, next above bodies that are turned more than `ASTRAY_RAD` from their target."""
+        self._follow.load(targets, None)
+        self._follow.update_residual()
+        joints: set[int] = set()
+        for body in self._follow.bodies_turned(ASTRAY_RAD, targets):
+            joints.update(self._kinematics.joints_above(body, JOINTS_ASTRAY))
+        return np.array(sorted(joints), dtype=np.intp)
 
     def track(self, targets: Targets, dt_s: float) -> Array:
         """See `IkSolver.track`."""
@@ -117,86 +151,74 @@ class FastSolver:
         lower = np.maximum(self._q_lower, self._previous - reach)
         upper = np.minimum(self._q_upper, self._previous + reach)
         smoothing = self._smoothing * min(1.0, 1.0 / (SMOOTHING_FULL_HZ * dt_s))
-        self._iterate(targets, self._track, self._settings.iterations_for(dt_s), lower, upper, smoothing)
+        self._iterate(targets, self._follow, self._settings.iterations_for(dt_s), lower, upper, smoothing)
         self._previous[:] = self._data.qpos[self._joints]
         return np.array(self._data.qpos)
 
     def objective(self, qpos: Array, targets: Targets) -> float:
-        """Sum of squared weighted tracking residuals at a configuration (no damping, no smoothing)."""
-        kept = np.array(self._data.qpos)
-        self._data.qpos[:] = qpos
-        mujoco.mj_kinematics(self._model, self._data)
-        buffers = self._buffers[id(self._track)]
-        buffers.load(targets)
-        residual = np.array(buffers.residual_now())
-        self._data.qpos[:] = kept
-        return float(self._track.weights_for(targets) @ np.square(residual))
+        """Sum of squared weighted tracking residuals at a configuration (no damping, no smoothing, no constraints)."""
+        data, buffers = self._data, self._follow
+        kept = np.array(data.qpos)
+        data.qpos[:] = qpos
+        mujoco.mj_kinematics(self._model, data)
+        buffers.load(targets, None)
+        buffers.update_residual()
+        squared = np.square(buffers.residual[: buffers.rows])
+        data.qpos[:] = kept
+        mujoco.mj_kinematics(self._model, data)
+        return float(self._track.weights_for(targets) @ squared)
 
     def _iterate(
-        self, targets: Targets, stage: Rows, count: int, lower: Array, upper: Array, smoothing: Array
+        self, targets: Targets, buffers: Buffers, count: int, lower: Array, upper: Array, smoothing: Array, *,
+        first: bool = False,
     ) -> None:  # fmt: skip
-        """`count` Gauss-Newton steps on `data.qpos` inside the joint box [rad]."""
-        model, data, buffers = self._model, self._data, self._buffers[id(stage)]
-        buffers.load(targets)
-        jacobian, weighted = buffers.jacobian, buffers.weighted
-        column = stage.weights_for(targets)[:, None]
-        hessian, gradient, step, joints, dofs = self._hessian, self._gradient, self._step, self._joints, self._dofs
-        qpos = data.qpos
-        self._extra[dofs] = smoothing
+        """`count` Gauss-Newton steps on `data.qpos` inside the joint box [rad]; kinematics current before and after.
+
+        `first`: look for what is near at every step, not only at the start of the frame, which is somewhere else.
+        """
+        model, data, qpos = self._model, self._data, self._data.qpos
+        constraints = self._constraints if buffers is self._follow and self._constraints.any else None
+        buffers.load(targets, self._contacts)
+        if constraints is not None:
+            constraints.load()
+        self._extra[self._dofs] = smoothing
         self._extra += self._settings.damping
-        for _ in range(count):
-            mujoco.mj_kinematics(model, data)
+        for k in range(count):
             mujoco.mj_comPos(model, data)
             for body, translation, rotation in buffers.bodies:
                 mujoco.mj_jacBody(model, data, translation, rotation, body)
-            residual = buffers.residual_now()
-            np.multiply(jacobian, column, out=weighted)
-            np.dot(weighted.T, jacobian, out=hessian)
-            np.dot(residual, weighted, out=gradient)
-            np.negative(gradient, out=gradient)
-            q = qpos[joints]
-            self._diagonal += self._extra
-            gradient[dofs] += smoothing * (q - self._previous)
-            self._lower[dofs] = np.minimum(lower - q, 0.0)
-            self._upper[dofs] = np.maximum(upper - q, 0.0)
-            step[:] = 0.0
-            if mujoco.mju_boxQP(step, self._factor, None, hessian, gradient, self._lower, self._upper) < 0:
+            buffers.update_residual()
+            rows = buffers.rows
+            if constraints is not None:
+                rows += constraints.linearise(measure=k == 0 or first)
+            self._normal_equations(buffers, rows, lower, upper, smoothing)
+            solved = self._quadratic()
+            if solved and constraints is not None:
+                solved = constraints.correct(self._hessian, self._gradient, self._step, self._quadratic)
+            if not solved:
                 break
-            mujoco.mj_integratePos(model, qpos, step, 1.0)
+            mujoco.mj_integratePos(model, qpos, self._step, 1.0)
+            mujoco.mj_kinematics(model, data)
         self._extra[:] = 0.0
 
+    def _normal_equations(self, buffers: Buffers, rows: int, lower: Array, upper: Array, smoothing: Array) -> None:
+        """Hessian, gradient and joint box of one step."""
+        jacobian, weighted = buffers.jacobian[:rows], buffers.weighted[:rows]
+        gradient, dofs = self._gradient, self._dofs
+        np.multiply(jacobian, buffers.weights_squared[:rows, None], out=weighted)
+        np.dot(weighted.T, jacobian, out=self._hessian)
+        np.dot(buffers.residual[:rows], weighted, out=gradient)
+        np.negative(gradient, out=gradient)
+        self._diagonal += self._extra
+        q = self._data.qpos[self._joints]
+        gradient[dofs] += smoothing * (q - self._previous)
+        self._lower[dofs] = np.minimum(lower - q, 0.0)
+        self._upper[dofs] = np.maximum(upper - q, 0.0)
 
-class Buffers:
-    """The arrays of one stage and the row views that MuJoCo writes into."""
-
-    def __init__(self, stage: Rows, body_ids: IntArray, data: Any, nv: int) -> None:
-        rows, n, m = len(stage.of_match), len(stage.position), len(stage.rotation)
-        self.jacobian, self.weighted, self.residual = np.zeros((rows, nv)), np.zeros((rows, nv)), np.zeros(rows)
-        self._position = np.array(stage.position, dtype=np.intp)
-        self._rotation = np.array(stage.rotation, dtype=np.intp)
-        self._position_ids, self._rotation_ids = body_ids[self._position], body_ids[self._rotation]
-        vectors = self.residual.reshape(-1, 3)
-        self._position_error = vectors[:n]
-        self._target_pos, self._target_quat, self._body_quat = np.zeros((n, 3)), np.zeros((m, 4)), np.zeros((m, 4))
-        self._turns = list(zip(vectors[n:], self._body_quat, self._target_quat, strict=True))
-        self._xpos, self._xquat = data.xpos, data.xquat
-        views: dict[int, list[Array | None]] = {}
-        for k, i in enumerate(stage.position):
-            views.setdefault(int(body_ids[i]), [None, None])[0] = self.jacobian[3 * k : 3 * k + 3]
-        for k, i in enumerate(stage.rotation, n):
-            views.setdefault(int(body_ids[i]), [None, None])[1] = self.jacobian[3 * k : 3 * k + 3]
-        self.bodies = [(body, p, r) for body, (p, r) in views.items()]
-        """Per body: where `mj_jacBody` writes its translational and rotational rows; one call serves both."""
-
-    def load(self, targets: Targets) -> None:
-        """Take this frame's targets."""
-        np.take(targets.pos, self._position, axis=0, out=self._target_pos)
-        np.multiply(targets.quat[self._rotation], CONJUGATE, out=self._target_quat)
-
-    def residual_now(self) -> Array:
-        """Unweighted residual at the current kinematics [m, rad], (rows,)."""
-        np.subtract(self._target_pos, self._xpos[self._position_ids], out=self._position_error)
-        np.multiply(self._xquat[self._rotation_ids], CONJUGATE, out=self._body_quat)
-        for error, here, there in self._turns:  # numpy's dozen calls cost more than these
-            mujoco.mju_subQuat(error, here, there)  # = log(q_t q^-1): the world-frame error
-        return self.residual
+    def _quadratic(self) -> bool:
+        """The box-constrained problem into `_step`; False where it is not positive definite."""
+        self._step[:] = 0.0
+        rank = mujoco.mju_boxQP(
+            self._step, self._factor, None, self._hessian, self._gradient, self._lower, self._upper
+        )  # fmt: skip
+        return bool(rank >= 0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import fnmatch
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+
+from teleopd.robots.model import RobotModel
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
@@ -94,6 +98,13 @@ class SkeletonTable(HumanBodies, frozen=True, forbid_unknown_fields=True):
     scale: Scale = Scale()
 
 
+class KeepApart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Capsules of the MJCF that must not enter one another: each of `shapes` against each of `others`."""
+
+    shapes: tuple[str, ...]
+    others: tuple[str, ...]
+
+
 class SolverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the inverse kinematics."""
 
@@ -107,6 +118,11 @@ class SolverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoothing: float = 45.0
     smoothing_factors: dict[str, float] = {}
     """Joint name pattern -> factor on `smoothing`; the first match counts."""
+    contacts: bool = True
+    """Feet lock where the person's stand, and nothing enters the floor."""
+    avoidance: bool = True
+    """The pairs of `keep_apart` do not enter one another."""
+    keep_apart: tuple[KeepApart, ...] = ()
 
     def iterations_for(self, dt_s: float) -> int:
         """Steps for a frame that follows `dt_s` after the last one [s]."""
@@ -125,6 +141,33 @@ class RetargetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     skeleton: dict[str, SkeletonTable]
     """Family of `HumanPose.skeleton` -> table."""
     solver: SolverSettings = SolverSettings()
+    joint_range: dict[str, tuple[float, float]] = {}
+    """Joint name pattern -> range [rad] that motion is kept to inside the joint's own; the first match counts."""
+
+    def narrowed(self, robot: RobotModel) -> RobotModel:
+        """The robot with its default variant's joint limits narrowed to `joint_range`.
+
+        Raises:
+            TableError: a pattern names no joint, or a range lies outside the joint's own.
+        """
+        if not self.joint_range:
+            return robot
+        lower, upper = robot.limits.q_lower.copy(), robot.limits.q_upper.copy()
+        found: set[str] = set()
+        for i, name in enumerate(robot.joint_names):
+            pattern = next((p for p in self.joint_range if fnmatch.fnmatchcase(name, p)), None)
+            if pattern is not None:
+                found.add(pattern)
+                lower[i] = max(lower[i], self.joint_range[pattern][0])
+                upper[i] = min(upper[i], self.joint_range[pattern][1])
+                if lower[i] >= upper[i]:
+                    raise TableError(f"joint_range '{pattern}' lies outside the range of '{name}'")
+        for pattern in self.joint_range:
+            if pattern not in found:
+                raise TableError(f"joint_range '{pattern}' fits no joint{nearest(pattern, robot.joint_names)}")
+        limits = dataclasses.replace(robot.limits, q_lower=lower, q_upper=upper)
+        variants = {**robot.limits_by_mode_machine, robot.default_mode_machine: limits}
+        return dataclasses.replace(robot, limits_by_mode_machine=variants)
 
     def for_family(self, family: str) -> SkeletonTable:
         """The table of one family of skeletons.
@@ -183,10 +226,11 @@ def check_names(table: RetargetTable, family: str, robot_bodies: Iterable[str], 
     ):
         for name in wanted:
             if name not in known:
-                raise TableError(f"retargeting table '{family}': {kind} has no body '{name}'{_nearest(name, known)}")
+                raise TableError(f"retargeting table '{family}': {kind} has no body '{name}'{nearest(name, known)}")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Half a sentence that names the nearest known name; '' where none is known."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
     return f"; the nearest is '{near[0]}'" if near else ""
 
@@ -202,9 +246,12 @@ def _refuse_unknown(tree: Mapping[str, Any], where: str) -> None:
         for key in node:
             if key not in known:
                 place = f"in [{path}]" if path else "at the top level"
-                raise TableError(f"{where}: unknown key '{key}' {place}{_nearest(key, sorted(known))}")
+                raise TableError(f"{where}: unknown key '{key}' {place}{nearest(key, sorted(known))}")
         if kind is RetargetTable:
             todo.append((node.get("solver"), SolverSettings, "solver"))
+            pairs = node["solver"].get("keep_apart") if isinstance(node.get("solver"), Mapping) else None
+            for entry in pairs if isinstance(pairs, list) else ():
+                todo.append((entry, KeepApart, "solver.keep_apart"))
             families = node.get("skeleton")
             for name, family in families.items() if isinstance(families, Mapping) else ():
                 todo.append((family, SkeletonTable, f"skeleton.{name}"))
@@ -273,7 +320,7 @@ def _check_weights(t: SkeletonTable, weights: Mapping[str, tuple[float, float]],
     by_robot = {m.robot: m for m in t.match}
     for body, (position, orientation) in weights.items():
         if body not in by_robot:
-            raise TableError(f"{where}: '{body}' has weights but no match{_nearest(body, by_robot)}")
+            raise TableError(f"{where}: '{body}' has weights but no match{nearest(body, by_robot)}")
         if not (0.0 <= position <= MAX_WEIGHT and 0.0 <= orientation <= MAX_WEIGHT):
             raise TableError(f"{where}: weights of '{body}' must lie between 0 and {MAX_WEIGHT:g}")
         if position > 0.0 and by_robot[body].position == "none":

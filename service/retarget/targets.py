@@ -84,7 +84,10 @@ class TargetMap:
             for i, m in enumerate(t.match)
             if m.position == "foot"
         ]
+        self._feet = t.robot.feet
         self._soles = self._sole_points(kinematics)
+        self.keeps_above_floor = True
+        """Raise feet whose soles would enter the floor; `contacts.py` does more than that instead."""
         self.align(calibration.yaw_rad, calibration.origin_xy)
 
     def align(self, yaw_rad: float, origin_xy: Array, to_yaw_rad: float = 0.0, to_xy: Array | None = None) -> None:
@@ -120,8 +123,13 @@ class TargetMap:
         pos[:, :2] += self._origin
         pos[:, 2] += self._lift
         quats = np.einsum("kij,kj->ki", self._products, pose.quat_w[self._humans])
-        self._keep_above_floor(pos, quats)
+        if self.keeps_above_floor:
+            self._keep_above_floor(pos, quats)
         return Targets(pos, quats, seen)
+
+    def foot_soles(self) -> list[tuple[int, int, Array]]:
+        """Per foot that has sole sites, left first: row, body id and sole corners in the body's frame [m], (k, 3)."""
+        return [(row, int(self.body_ids[row]), np.array(points)) for row, points in self._soles]
 
     def hip_centre_xy(self, pose: HumanPose) -> Array:
         """Point between the operator's hips [m], (2,)."""
@@ -203,7 +211,8 @@ class TargetMap:
         model = kinematics.model
         ids = [model.site(name).id for name in kinematics.robot.sole_sites]
         feet = []
-        for row, _ in self._foot_shifts:
+        rows = {self.matches[row].robot: row for row, _ in self._foot_shifts}
+        for row in (rows[name] for name in self._feet if name in rows):
             points = [model.site_pos[i].tolist() for i in ids if model.site_bodyid[i] == self.body_ids[row]]
             if points:
                 feet.append((row, points))

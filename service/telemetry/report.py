@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -312,15 +313,25 @@ def _loop(first: LoopStatus, newest: LoopStatus) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _finite(value: Any) -> Any:
+    """The same, with None for floats that JSON cannot say."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
-    """Write the report as JSON, atomically: a reader sees the old file or the whole new one.
+    """Write the report as JSON, atomically: a reader sees the old file or the whole new one. A figure that is no
+    number is null: it must not cost the others.
 
     Raises:
         OSError: the folder does not exist or cannot be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+        draft.write_text(json.dumps(_finite(report), indent=2, allow_nan=False) + "\n")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

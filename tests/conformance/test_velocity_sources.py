@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from teleopd.drivers.gamepad.emulator import PipePad
+from teleopd.drivers.gamepad.stick import Said
 from teleopd.drivers.source import SourceCounters, SourceState
 from teleopd.drivers.velocity import VelocityCommand
 from teleopd.launch import registry
@@ -55,8 +56,15 @@ def keyboard(_folder: Path) -> Rig:
 
 def stick(_folder: Path) -> Rig:
     source, page = registry.load("source", "stick")(), Stick((0.6, 0.6, 0.8))
-    source.listen(lambda: page.said(time.monotonic_ns()))
-    return Rig(source, lambda: page.heard("forward", time.monotonic_ns()), lambda: None)
+    down: list[str] = []
+
+    def said() -> Said:
+        for button in down:
+            page.heard(button, time.monotonic_ns())
+        return page.said()
+
+    source.listen(said)
+    return Rig(source, lambda: down.append("forward"), lambda: None)
 
 
 RIGS: dict[str, Callable[[Path], Rig]] = {"gamepad": gamepad, "keyboard": keyboard, "stick": stick}

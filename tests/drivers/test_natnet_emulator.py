@@ -161,6 +161,7 @@ def test_freeze_and_recentre_by_frame():
         ({"port": 0}, EmulatorError, "port 0 or 1511 is not between 1 and 65535"),
         ({"natnet": "2.9"}, EmulatorError, "NatNet version is '2.9'; choose 3.0, 3.1, 4.0, 4.1, 4.2"),
         ({"group": "10.0.0.1"}, EmulatorError, "'10.0.0.1' is no multicast address; Motive's own is 239.255.42.99"),
+        ({"group": "foo"}, EmulatorError, "'foo' is no multicast address; Motive's own is 239.255.42.99"),
         ({"loss": 2.0}, FaultError, "loss is 2.0; give a share between 0 and 1"),
     ],
 )
@@ -168,6 +169,16 @@ def test_settings_out_of_range_are_refused(options, error, sentence):
     with pytest.raises(error) as raised:
         NatNetEmulator(CLIP, EmulatorOptions(**options))
     assert str(raised.value) == sentence
+
+
+def test_an_address_that_nobody_has_is_named(monkeypatch):
+    def unknown(_host):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "gethostbyname", unknown)
+    with pytest.raises(SourceUnavailable) as raised:
+        asyncio.run(NatNetEmulator(CLIP, EmulatorOptions(host="nobody.invalid", port=free_port())).run())
+    assert str(raised.value) == "cannot find the address 'nobody.invalid': Name or service not known"
 
 
 def test_address_and_a_taken_port():

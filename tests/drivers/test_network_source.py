@@ -60,6 +60,16 @@ def test_a_pose_carries_what_the_frame_said(fed):
     np.testing.assert_allclose(pose.pos_w, CLIP.pos_w[41], atol=1e-12)
 
 
+def test_a_press_that_nobody_read_before_the_next_frame_is_not_lost(fed):
+    source, now_ns = fed.source, fed.now_ns
+    for k, buttons in enumerate([[], ["stop"], [], ["a"]]):
+        source.receive(memoryview(data(k, buttons=buttons)), SENDER, now_ns + (k + 1) * PERIOD_NS)
+    assert source._newest.buttons == {"stop", "a"}
+    source._newest = None
+    source.receive(memoryview(data(4)), SENDER, now_ns + 5 * PERIOD_NS)
+    assert source._newest.buttons == frozenset()
+
+
 def test_the_deadman_is_off_in_the_next_frame_that_does_not_hold_it(fed):
     assert [fed(data(k, deadman=k == 0)).deadman for k in (0, 1)] == [True, False]
     assert fed(data(2)).deadman is False

@@ -66,6 +66,16 @@ def test_a_pose_is_what_the_contract_says():
     assert fed.source.device == fed.emulator._options.device
 
 
+def test_a_press_that_nobody_read_before_the_next_frame_is_not_lost():
+    fed, pressed = Fed(), Fed(grip=1.0)
+    fed.message(fed.emulator.frame(0, WALL_NS), 0)
+    fed.message(pressed.emulator.frame(1, WALL_NS), 1)
+    newest = fed.message(fed.emulator.frame(2, WALL_NS), 2)
+    assert newest.buttons == {"left_grip", "right_grip"} and newest.deadman is False
+    fed.source._newest = None
+    assert fed.message(fed.emulator.frame(3, WALL_NS), 3).buttons == frozenset()
+
+
 def test_age_shows_the_delay_over_the_least_delayed():
     fed = Fed()
     fed(range(20))

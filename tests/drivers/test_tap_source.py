@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.natnet.emulator import EmulatorOptions as MotiveOptions
 from teleopd.drivers.natnet.emulator import NatNetEmulator
 from teleopd.drivers.natnet.source import NatNetSource
+from teleopd.drivers.network import wire as network_wire
 from teleopd.drivers.network.emulator import EmulatorOptions as PoseOptions
 from teleopd.drivers.network.emulator import NetworkEmulator
 from teleopd.drivers.network.source import NetworkSource
@@ -196,6 +198,17 @@ def test_a_recorded_deadman_is_nobodys_hand(tmp_path):
     path.write_bytes(section() + connections() + b"".join(frames))
     held = {keep: {TapSource(str(path), keep_deadman=keep).step().deadman} for keep in (True, False)}
     assert held == {True: {True}, False: {False}}
+
+
+def test_of_recorded_buttons_only_the_stop_is_pressed_again(tmp_path):
+    """A recording may end what a robot does, never let its arms push harder."""
+    frame = network_wire.decode(NetworkEmulator(CLIP, PoseOptions(deadman=True)).frame(0))
+    sent = msgspec.structs.replace(frame, buttons=("stop", "force_limit_up"))
+    path = tmp_path / "tap.pcapng"
+    path.write_bytes(section() + packet(EPOCH, network_wire.encode(sent), SENDER, ("192.168.1.5", 9870)))
+    pressed = {keep: TapSource(str(path), keep_deadman=keep).step() for keep in (True, False)}
+    assert (pressed[True].deadman, pressed[True].buttons) == (True, {"stop", "force_limit_up"})
+    assert (pressed[False].deadman, pressed[False].buttons) == (False, {"stop"})
 
 
 def test_a_capture_that_breaks_off_is_played_to_there(mxtp, tmp_path):

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from teleopd.drivers.motion_file.clip import MotionClip
+from teleopd.drivers.motion_file.library import load_motion
+from teleopd.drivers.xsens.emulator import XsensEmulator
 from teleopd.launch import cli, registry
 from teleopd.launch.cli import flags_given
 from teleopd.launch.commands.preview import Preview
@@ -106,6 +109,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     ),
     "no time": (["emulate", "xsens", "--seconds", "0"], "--seconds is 0.0; give a positive number"),
     "endless time": (["emulate", "xsens", "--seconds", "nan"], "--seconds is nan; give a positive number"),
+    "endless engaging": (["ctl", "engage", "--seconds", "nan"], "--seconds is nan; give 0 or more"),
     "rate": (["emulate", "xsens", "--rate", "0"], "rate is 0.0 Hz; give 1 to 1000"),
     "port of a device": (["emulate", "xsens", "--port", "0"], "port 0 is not between 1 and 65535"),
 }  # fmt: skip
@@ -115,6 +119,25 @@ WRONG: dict[str, tuple[list[str], str]] = {
 def test_wrong_input_is_one_sentence_and_exit_status_2(capsys: pytest.CaptureFixture[str], what: str):
     arguments, sentence = WRONG[what]
     assert teleop(capsys, *arguments) == (2, "", f"teleop: {sentence}\n")
+
+
+def test_a_loop_of_a_day_is_laid_out_in_memory_for_three_minutes_only(monkeypatch: pytest.MonkeyPatch):
+    """A day of a suit at 60 Hz would be 6 GB."""
+    frames = []
+
+    class Sent(Exception):
+        pass
+
+    def made(clip: MotionClip, _options: object) -> None:
+        frames.append(clip.frames)
+        raise Sent
+
+    monkeypatch.setattr(XsensEmulator, "__init__", lambda self, clip, options: made(clip, options))
+    for seconds in ("86400", "30"):
+        with pytest.raises(Sent):
+            cli.main(["emulate", "xsens", "--motion", "wave", "--loop", "--seconds", seconds])
+    fps = load_motion("wave").fps
+    assert frames == [180 * fps, 30 * fps]
 
 
 PARTLY: dict[str, tuple[list[str], str]] = {

@@ -83,6 +83,11 @@ def test_environment_switches(text: str, value: bool):
     assert resolve({}, None, {"TELEOPD_LOOP": text}).loop is value
 
 
+def test_running_unqualified_is_not_set_through_the_environment():
+    assert resolve({}, None, {"TELEOPD_UNQUALIFIED": "1"}).unqualified is False
+    assert resolve({"unqualified": True}, None, {}).unqualified is True
+
+
 def test_safety_limits_are_not_set_through_the_environment():
     assert resolve({}, None, {"TELEOPD_SAFETY": "{}"}).safety == {}
 
@@ -161,6 +166,13 @@ def test_compliance_and_lookahead_come_from_file_and_flags_key_by_key(tmp_path: 
     config = resolve({"compliance": {"admittance": True}}, path, {})
     assert (config.lookahead, config.compliance.force_limit, config.compliance.admittance) == ("delay", 12.0, True)
     assert resolve({"compliance": {"force_limit": 6.0}}, path, {}).compliance.force_limit == 6.0
+
+
+def test_tables_of_the_file_keep_the_keys_that_were_not_typed(tmp_path: Path):
+    path = file(tmp_path, '[device]\ndeadman = "left_grip"\nperson = "Anna"\n[safety]\njoint_speed = 30.0\n')
+    config = resolve({"device": {"person": "Ben"}, "safety": {"legs_follow": 0.0}}, path, {})
+    assert config.device == {"deadman": "left_grip", "person": "Ben"}
+    assert config.safety == {"joint_speed": 30.0, "legs_follow": 0.0}
     assert resolve({}, path, {}).sha256 != resolve({}, None, {}).sha256
 
 

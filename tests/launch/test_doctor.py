@@ -34,6 +34,10 @@ def said(facts, level="problem"):
     ("facts", "what", "do"),
     [
         (BASE, "not one datagram arrived on UDP port 9763 of 0.0.0.0 in 3 s", "192.168.1.5, port 9763"),
+        (replace(BASE, transport="tcp"), "nobody connected and sent anything on TCP port 9763 of 0.0.0.0 in 3 s",
+         "destination 192.168.1.5, port 9763, TCP, 'Position"),
+        (replace(BASE, source="network", transport="websocket", port=9870),
+         "nobody connected and sent anything on TCP port 9870 of 0.0.0.0 in 3 s", "to ws://192.168.1.5:9870/pose"),
         (replace(BASE, refused="UDP port 9763 on 0.0.0.0 is in use", holders=(Holder("0.0.0.0", 77, "mvn"),)),
          "UDP port 9763 on 0.0.0.0 is in use", "stop mvn (process 77), or choose another port with --port"),
         (replace(BASE, refused="in use", holders=(Holder("0.0.0.0", 0, ""),)), "in use", "a process of another user"),
@@ -92,7 +96,9 @@ def test_several_interfaces_are_named_where_the_wrong_one_may_be_joined():
     notes = dict(said(replace(MOTIVE, interfaces=(LO, ETH, WLAN)), "note"))
     assert "the frames of 239.255.42.99 come on one of several interfaces" in notes
     assert "addresses of this computer: lo 127.0.0.1, eth0 192.168.1.5, wlan0 10.1.1.5" in notes
-    assert "a firewall may drop what comes, without a word" in dict(said(BASE, "note"))
+    silent = "a firewall may drop what comes, without a word"
+    assert dict(said(BASE, "note"))[silent] == "allow UDP port 9763 in this computer's firewall"
+    assert "TCP port 9763" in dict(said(replace(BASE, transport="tcp"), "note"))[silent]
 
 
 def test_problems_come_first():
@@ -157,11 +163,23 @@ def test_silence(capsys):
     assert found["findings"][0]["what"] == f"not one datagram arrived on UDP port {port} of 127.0.0.1 in 0.2 s"
 
 
-def test_a_port_that_is_taken_names_the_process(capsys):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+def test_silence_over_tcp(capsys):
+    port = free_port()
+    code, found, _ = doctor(capsys, "--source", "xsens", "--host", "127.0.0.1", "--port", port, "--seconds", 0.2,
+                            "--device", "transport=tcp")  # fmt: skip
+    what = f"nobody connected and sent anything on TCP port {port} of 127.0.0.1 in 0.2 s"
+    assert (code, found["findings"][0]["what"], found["facts"]["transport"]) == (1, what, "tcp")
+
+
+@pytest.mark.parametrize(("kind", "transport"), [(socket.SOCK_DGRAM, "udp"), (socket.SOCK_STREAM, "tcp")])
+def test_a_port_that_is_taken_names_the_process(capsys, kind, transport):
+    with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
+        if transport == "tcp":
+            sock.listen()
         port = sock.getsockname()[1]
-        code, found, _ = doctor(capsys, "--source", "xsens", "--host", "127.0.0.1", "--port", port, "--seconds", 0.2)
+        code, found, _ = doctor(capsys, "--source", "xsens", "--host", "127.0.0.1", "--port", port, "--seconds", 0.2,
+                                "--device", f"transport={transport}")  # fmt: skip
     first = found["findings"][0]
     assert code == 1 and "is in use by another program" in first["what"] and f"(process {os.getpid()})" in first["do"]
 

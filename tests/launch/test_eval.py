@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from teleopd.launch import cli
 from teleopd.launch.commands import eval as command
-from teleopd.service.evaluation.run import failed
+from teleopd.service.evaluation.run import failed, run_all
 from teleopd.service.evaluation.trial import Trial
 
 
@@ -43,11 +44,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[Trial], int]]:
     """Trials and jobs that would have been run; the clip 'wave' dies on the way."""
     calls: list[tuple[Sequence[Trial], int]] = []
 
-    def run_all(trials: Sequence[Trial], jobs: int, on_row: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    def run_all(
+        trials: Sequence[Trial], jobs: int, on_row: Callable[[Trial, dict[str, Any]], None]
+    ) -> list[dict[str, Any]]:
         calls.append((trials, jobs))
         rows = [failed(t, "out of memory?") if t.clip == "wave" else row_of(t, 10.0 + i) for i, t in enumerate(trials)]
-        for row in rows:
-            on_row(row)
+        for trial, row in zip(trials, rows, strict=True):
+            on_row(trial, row)
         return rows
 
     monkeypatch.setattr(command, "run_all", run_all)
@@ -100,6 +103,68 @@ def test_json_is_a_line_a_run_and_a_line_a_summary(
     assert document["policies"][0]["sha256"] == told[0][0][0].policy.card.model.sha256
 
 
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ctrl-C while the third run is under way, once; what was run."""
+    ran: list[str] = []
+
+    def attempted(trial: Trial) -> dict[str, Any]:
+        if len(ran) == 2:
+            ran.append("stop")
+            raise KeyboardInterrupt
+        ran.append(f"{trial.clip} {trial.seed}")
+        return failed(trial, "no memory") if trial.clip == "wave" else row_of(trial, 10.0)
+
+    monkeypatch.setattr(command, "run_all", partial(run_all, attempt=attempted))
+    return ran
+
+
+def test_what_was_run_before_a_stop_is_kept_and_not_run_again(
+    capsys: pytest.CaptureFixture[str], stopped: list[str], tmp_path: Path
+):
+    out, part = tmp_path / "e.json", tmp_path / "e.json.part"
+    arguments = ("--clips", "stand", "wave", "walk", "--jobs", "1", "--out", str(out))
+    code, text, err = teleop(capsys, *arguments)
+    assert (code, text, stopped) == (130, "", ["stand 0", "wave 0", "stop"])
+    assert f"stopped; {part} keeps the runs that are over: go on with --resume" in err.replace("\n", " ")
+    assert not out.exists()
+    kept = [json.loads(line) for line in part.read_text().splitlines()]
+    assert [line.get("key") for line in kept] == [
+        None, ["default", "stand", "none", 0], ["default", "wave", "none", 0]
+    ]  # fmt: skip
+
+    again = teleop(capsys, *arguments)
+    assert again == (
+        2, "", f"teleop: {part} is there from a run that was stopped: go on with --resume, or delete it\n"
+    )  # fmt: skip
+    other = teleop(capsys, *arguments, "--resume", "--seconds", "7")
+    assert other[0] == 2 and other[2].startswith(f"teleop: {part} is of a run of another robot, other policies or")
+
+    with part.open("a") as file:
+        file.write('{"key": ["default", "walk", "no')  # it was killed while it wrote
+    code, _, _ = teleop(capsys, *arguments, "--resume")
+    assert (code, stopped[3:]) == (1, ["wave 0", "walk 0"]), "what failed is tried again, what went well is not"
+    document = json.loads(out.read_text())
+    assert [row["clip"] for row in document["runs"]] == ["stand", "wave", "walk"]
+    assert document["summary"][0]["runs"] == 2
+    assert not part.exists() and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_part_that_is_something_else_is_left_alone(
+    capsys: pytest.CaptureFixture[str], stopped: list[str], tmp_path: Path
+):
+    (tmp_path / "e.json.part").write_bytes(b"\xff\n")
+    code, _, err = teleop(capsys, "--clips", "stand", "--out", str(tmp_path / "e.json"), "--resume")
+    assert code == 2 and "is of a run of another robot" in err
+    assert (tmp_path / "e.json.part").read_bytes() == b"\xff\n" and not stopped
+
+
+def test_clips_that_all_cannot_be_played_are_named_and_nothing_runs(capsys: pytest.CaptureFixture[str]):
+    code, out, err = teleop(capsys, "--clips", "./nowhere.bvh", "--jobs", "2")
+    assert (code, out) == (1, "")
+    assert "not run: nowhere: no built-in motion and no file './nowhere.bvh'" in err
+
+
 WRONG = {
     "no clips": ([], "no clips: give folders, motion files or built-in motions with --clips"),
     "seeds": (["--clips", "walk", "--seeds", "0"], "--seeds is 0; give 1 to 1000"),
@@ -114,6 +179,8 @@ WRONG = {
         "two policies are called 'default': tell them apart with --policy LABEL=FILE",
     ),
     "file": (["--clips", "walk", "--policy", "a=/none.onnx"], "policy file /none.onnx does not exist"),
+    "resume": (["--clips", "walk", "--resume"], "--resume needs the --out of the evaluation that was stopped"),
+    "out": (["--clips", "walk", "--out", "/"], "--out / is a folder; give a file"),
     "folder": (["--clips", "walk", "--out", "/none/e.json"], "--out /none/e.json: there is no folder /none"),
 }
 

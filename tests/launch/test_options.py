@@ -47,6 +47,9 @@ def test_an_unknown_option_names_the_nearest():
 def test_a_value_of_another_type_says_what_would_be_right():
     with pytest.raises(ConfigError, match=r"^option 'character' of emulator xsens is 'two'; give a whole number$"):
         checked({"character": "two"}, EmulatorOptions, "emulator xsens")
+    for word in ("nan", "inf"):
+        with pytest.raises(ConfigError, match=rf"^option 'freeze_at_s' of emulator xsens is '{word}'; give a number$"):
+            checked({"freeze_at_s": word}, EmulatorOptions, "emulator xsens")
 
 
 def test_options_with_flags_of_their_own_cannot_be_given_twice():

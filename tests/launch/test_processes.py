@@ -22,8 +22,8 @@ def note(out, text):
         file.write(text + "\\n")
 
 def waits(out, **more):
-    note(out, f"up {sorted(more.items())}")
     signal.signal(signal.SIGTERM, lambda *_: (note(out, "told to end"), sys.exit(0)))
+    note(out, f"up {sorted(more.items())}")
     while True:
         time.sleep(0.01)
 
@@ -210,14 +210,19 @@ def test_children_ignore_ctrl_c_compute_in_one_thread_and_have_a_name(
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-def test_a_ctrl_c_before_a_child_is_up_does_not_end_it(parent: Parent):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGQUIT", "SIGTSTP"])
+def test_what_a_terminal_sends_to_all_reaches_no_child_not_even_one_that_still_starts(parent: Parent, name: str):
+    """Ctrl-C, a closed terminal, Ctrl-\\, Ctrl-Z: the motor process must not end or stand still by any of them."""
+    number = signal.Signals[name]
     pid = parent.start("worker")
-    os.kill(pid, signal.SIGINT)
+    os.kill(pid, number)
     parent.until(lambda: len(parent.lines()) == 1)
-    os.kill(pid, signal.SIGINT)
-    time.sleep(0.05)
-    assert parent.processes.alive("worker")
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    os.kill(pid, number)
+    os.kill(pid, signal.SIGTERM)  # answered only by a process that runs
+    parent.until(lambda: parent.gone("worker"))
+    assert parent.lines() == ["up []", "told to end"]
+    assert parent.processes.children["worker"].process.exitcode == 0
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def test_the_table_says_who_may_die_and_who_ends_first():
@@ -234,13 +239,14 @@ def test_the_table_says_who_may_die_and_who_ends_first():
 
 
 def test_an_unknown_target_fails_in_the_child():
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in processes.TERMINAL_SIGNALS}
     comm = Path("/proc/self/comm").read_text()
     try:
         with pytest.raises(ModuleNotFoundError):
             run_child("nothing", "teleopd.no_such_module:main", {})
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         Path("/proc/self/comm").write_text(comm)
 
 

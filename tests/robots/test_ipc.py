@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -95,6 +96,23 @@ def test_segment_is_private_and_zero_filled(tmp_path: Path):
     assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
     assert made.data.shape == (100,) and not made.data.any()
     assert [entry.name for entry in tmp_path.iterdir()] == ["s"], "no scratch file stays behind"
+
+
+def test_a_full_memory_file_system_is_an_error_at_once_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="no room for 164 bytes of shared memory"):
+        Segment.create(tmp_path / "s", 1, 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_memory_of_a_segment_is_there_from_the_start(tmp_path: Path):
+    made = Segment.create(tmp_path / "s", 1, 1 << 20)
+    assert made.path.stat().st_blocks * 512 >= 1 << 20
 
 
 def test_missing_segment_says_which(tmp_path: Path):

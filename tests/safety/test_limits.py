@@ -126,3 +126,16 @@ def test_stale_after_three_periods_within_floor_and_ceiling(hz, ms):
 
 def test_the_ceiling_wins_over_the_floor():
     assert Thresholds({"source_stale_ceiling": 50.0}).stale_after_ns(240.0) == 50_000_000
+
+
+def test_a_stand_pose_at_the_end_of_its_range_is_within_it_whatever_the_rounding():
+    """-2.94 + 2.0 halved, less half of 4.94, is above -2.94."""
+    assert (-2.94 + 2.0) / 2.0 - (2.0 + 2.94) / 2.0 > -2.94
+    hard = MODEL.limits
+    lower, stand = hard.q_lower.copy(), MODEL.q_stand.copy()
+    lower[0] = stand[0] = -2.94
+    model = dataclasses.replace(
+        MODEL, q_stand=stand, limits_by_mode_machine={5: dataclasses.replace(hard, q_lower=lower)}
+    )
+    limits = SafetyLimits.of(model)
+    assert limits.soft_lower.tolist() == lower.tolist()

@@ -49,6 +49,31 @@ def test_a_held_deadman_is_said_at_once_then_every_80_ms_and_let_go_at_once():
     assert {word.seq for word in slot.written} == {0}
 
 
+def test_a_stop_button_that_opens_for_less_than_50_ms_was_held():
+    """The second press damps: a bounce, or a frame without the button, must not make a standing robot fall."""
+    slot = Memory()
+    writer = OperatorWriter(slot, 9)
+    for at_ms, pressed in ((100, True), (110, False), (159, True), (160, False), (190, False), (209, True)):
+        writer.stop_button(pressed, at_ms * MS)
+    assert [word.act for word in slot.written] == [Act.STOP]
+    writer.stop_button(True, 1100 * MS)
+    assert [(word.t_ns // MS, word.act) for word in slot.written] == [(100, Act.STOP), (1100, Act.DAMP)]
+    writer.stop_button(False, 1200 * MS)
+    writer.stop_button(True, 1250 * MS)
+    assert slot.written[-1].act == Act.STOP and len(slot.written) == 3
+
+
+def test_stops_and_damps_are_counted_across_writers_of_one_slot():
+    slot = Memory()
+    for act in (Act.STOP, Act.READY, Act.DAMP, Act.STOP, Act.RESET):
+        OperatorWriter(slot, 9).act(act, 1)
+    assert [(word.seq, word.stops, word.damps) for word in slot.written] == [
+        (1, 1, 0), (2, 1, 0), (3, 1, 1), (4, 2, 1), (5, 2, 1),
+    ]  # fmt: skip
+    OperatorWriter(slot, 9).hold(True, 2)
+    assert slot.written[-1][5:] == (2, 1), "a heartbeat takes nothing back"
+
+
 def test_a_short_press_stops_a_long_one_damps_once():
     slot = Memory()
     writer = OperatorWriter(slot, 9)

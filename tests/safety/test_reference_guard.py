@@ -13,6 +13,7 @@ from tests.safety.conftest import N, make_model, state
 from teleopd.robots.model import Reference
 from teleopd.safety import attitude as att
 from teleopd.safety.reference_guard import GuardBounds, ReferenceGuard
+from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import Mode
 
 MS = 1_000_000
@@ -248,3 +249,41 @@ def test_whatever_comes_the_reference_is_finite_bounded_and_continuous(sequence)
             assert np.abs(out.q - before[2]).max() <= 15.0 * seconds + 1e-9
             assert np.linalg.norm(out.root_pos_w[:2] - before[3][:2]) <= 3.0 * seconds + 1e-9
         before = (mode, track.now, out.q, out.root_pos_w)
+
+
+@pytest.mark.parametrize("share, seconds", [(0.1, 8.0), (1.0, 1.1)])
+def test_a_return_goes_all_the_way_to_stand_however_slowly_and_never_jumps(share, seconds):
+    guard, now = ReferenceGuard(MODEL, thresholds=Thresholds({"reference_speed": share})), 1_000 * MS
+    lean = att.turned(att.of_yaw(1.0), np.array([0.0, 0.6, 0.0]))
+    squat = {"q": np.array([-1.9, 2.4, -0.4]), "root_pos_w": np.array([5.0, 3.0, 0.41]), "root_quat_w": lean}
+    guard.step(None, Mode.ARMED, now, state(now))
+    for _ in range(600):
+        now += 20 * MS
+        out = guard.step(operator(now, **squat), Mode.ACTIVE, now, state(now))
+    assert out.root_pos_w[2] == pytest.approx(0.41) and np.abs(out.q - squat["q"]).max() < 1e-9
+    before, most = out, {1.0: (2.0, 8.0, 15.0), 0.1: (0.1, 0.25, 0.8)}[share]
+    for tick in range(round(seconds * 50)):
+        now += 20 * MS
+        out = guard.step(operator(now, **squat), Mode.RETURN if tick < 60 else Mode.ARMED, now, state(now))
+        assert abs(out.root_pos_w[2] - before.root_pos_w[2]) <= most[0] * 0.02 + 1e-9
+        assert np.linalg.norm(att.rotation_between(before.root_quat_w, out.root_quat_w)) <= most[1] * 0.02 + 1e-9
+        assert np.abs(out.q - before.q).max() <= most[2] * 0.02 + 1e-9
+        before = out
+    assert np.abs(out.q - STAND).max() < 1e-9 and out.root_pos_w[2] == pytest.approx(0.8)
+    assert np.abs(att.roll_pitch(out.root_quat_w)).max() < 1e-6
+
+
+def test_a_twin_that_is_not_needed_stands_where_the_robot_is_and_nothing_else_is_moved_by_it():
+    track = Track()
+    track.step(Mode.ARMED, None)
+    track.state = state(track.now, quat_w=att.of_yaw(1.9), has_odometry=True, root_pos_w=np.array([1.0, 2.0, 0.5]))
+    out = track.step(Mode.ACTIVE, None)
+    assert att.yaw_of(out.root_quat_w) == 0.0 and out.root_pos_w.tolist() == [0.0, 0.0, 0.8]
+    track.guard.come_along(track.state)
+    out = track.step(Mode.ACTIVE, None)
+    assert att.yaw_of(out.root_quat_w) == pytest.approx(1.9) and out.root_pos_w.tolist() == [1.0, 2.0, 0.8]
+    track.state = state(track.now)
+    track.run(Mode.ACTIVE, 0.5)
+    track.guard.come_along(track.state)
+    out = track.step(Mode.ACTIVE, operator(track.now + 15 * MS))
+    assert att.yaw_of(out.root_quat_w) == pytest.approx(1.9), "it follows an operator"

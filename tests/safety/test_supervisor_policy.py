@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.safety.conftest import targets, tilted
 
 from teleopd.safety.words import Cause, Mode
 
@@ -101,3 +102,46 @@ def test_a_tightened_loss_of_targets_still_lets_the_standby_come_first(rigs):
     rig.policy_on = False
     rig.run(200)
     assert rig.mode is Mode.RETURN and rig.out.using_standby
+
+
+@pytest.mark.parametrize("broken, twin_ms, stands", [(False, 30, True), (False, -10, False), (True, 0, True)])
+def test_when_the_policy_is_lost_a_twin_that_is_only_late_still_takes_over(rig, broken, twin_ms, stands):
+    """A slow host makes both late; damping is for the loss of every policy process."""
+    rig.standby_on = True
+    rig.to(Mode.ACTIVE)
+    rig.standby_on = rig.policy_on = False
+    last, twin_ns = rig.targets, rig.targets.t_ns + twin_ms * MS
+    while rig.mode is Mode.ACTIVE:
+        if rig.standby.t_ns < twin_ns <= rig.now:
+            rig.standby = targets(twin_ns, 999, reference_seq=0, t_reference_ns=0, t_content_ns=0)
+        if broken and rig.now - rig.targets.t_ns >= 20 * MS:
+            rig.targets = last._replace(t_ns=rig.now, healthy=False)
+        rig.step()
+    assert rig.mode is (Mode.RETURN if stands else Mode.DAMPED) and rig.out.using_standby == stands
+    assert 40 * MS < rig.now - rig.standby.t_ns
+    rig.run(80)
+    assert rig.mode is Mode.DAMPED, "now both are lost"
+
+
+@pytest.mark.parametrize("lean_deg, after_deg, trips", [(40, 40, False), (40, 0, False), (-40, -40, True)])
+def test_a_robot_that_was_bent_over_may_straighten_when_the_twin_takes_over(rig, lean_deg, after_deg, trips):
+    """The twin's reference is upright; the robot followed an operator who bends forward by 40 degrees."""
+    rig.standby_on = True
+    rig.to(Mode.ACTIVE)
+    rig.target_changes = {"tilt_rp": np.array([0.0, np.radians(40.0)])}
+    rig.run(20)
+    rig.state_changes = {"quat_w": tilted(40.0)}
+    rig.run(200)
+    assert rig.mode is Mode.ACTIVE
+    rig.policy_on = False
+    while rig.mode is Mode.ACTIVE:
+        rig.step()
+    assert rig.mode is Mode.RETURN and rig.out.using_standby
+    rig.state_changes = {"quat_w": tilted(lean_deg)}
+    rig.run(100)
+    assert (rig.mode is Mode.DAMPED) == trips
+    rig.state_changes = {"quat_w": tilted(after_deg)}
+    rig.run(800)
+    assert (rig.mode is Mode.DAMPED) == trips
+    rig.run(180)
+    assert (rig.mode is Mode.DAMPED) == (after_deg != 0), "straightening does not take longer than a second"

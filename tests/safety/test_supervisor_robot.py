@@ -220,3 +220,20 @@ def test_arm_needs_a_ramp_that_was_honoured(rig, off, ready):
     rig.run(5000)
     assert rig.out.ready_to_arm is ready
     assert rig.out.blocked_by == (-1 if ready else Cause.CHECK_FAILED)
+
+
+def test_what_is_judged_is_the_newest_report(rig):
+    assert rig.supervisor.state is None
+    rig.to(Mode.ARMED)
+    newest = rig.state
+    assert rig.supervisor.state is newest
+    rig.robot_on, rig.state = False, newest._replace(t_ns=newest.t_ns - 1, q=np.full(3, np.nan))
+    rig.step()
+    assert rig.supervisor.state is newest and rig.mode is Mode.ARMED
+
+
+def test_a_report_without_every_motors_temperature_counts_as_hot(rig):
+    rig.to(Mode.ARMED)
+    rig.state_changes = {"temperature_c": np.zeros(0)}
+    rig.run(100)
+    assert Cause.MOTOR_HOT in rig.causes()

@@ -6,7 +6,9 @@ import copy
 
 import numpy as np
 import pytest
+from tests.safety.conftest import TOKEN
 
+from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.words import Act, Cause, Mode
 
 MS = 1_000_000
@@ -151,3 +153,57 @@ def test_reset_together_with_damp_is_refused(rig):
     rig.write(Act.DAMP, writer=1)
     rig.step()
     assert rig.mode is Mode.DAMPED and rig.out.refused_commands == 1
+
+
+class Slot:
+    """One word, as in shared memory: the next takes its place."""
+
+    word = None
+
+    def read(self):
+        return self.word
+
+    def write(self, value):
+        self.word = value
+
+
+@pytest.mark.parametrize(
+    "acts, mode, refused",
+    [
+        ((Act.STOP, Act.RESET), Mode.RETURN, 1), ((Act.STOP, Act.DISENGAGE), Mode.RETURN, 0),
+        ((Act.DAMP, Act.STOP), Mode.DAMPED, 0), ((Act.DAMP, Act.RESET, Act.READY), Mode.DAMPED, 1),
+        ((Act.STOP, Act.STOP), Mode.DAMPED, 0), ((Act.STOP, Act.ARM, Act.STOP, Act.RESET), Mode.DAMPED, 1),
+        ((Act.STOP,), Mode.RETURN, 0), ((Act.RESET, Act.STOP), Mode.RETURN, 0), ((Act.STOP, Act.DAMP), Mode.DAMPED, 0),
+    ],
+)  # fmt: skip
+def test_no_stop_is_lost_to_a_later_act_of_its_writer_before_anybody_read_it(rig, acts, mode, refused):
+    rig.to(Mode.ACTIVE)
+    slot = Slot()
+    OperatorWriter(slot, TOKEN).act(Act.STOP, rig.now - 10_000 * MS)  # of the run before
+    rig.commands[1] = slot.word
+    rig.step()
+    assert rig.mode is Mode.ACTIVE and rig.out.refused_commands == 0
+    writer = OperatorWriter(slot, TOKEN)
+    for act in acts:
+        writer.act(act, rig.now)
+    writer.hold(True, rig.now)
+    rig.commands[1] = slot.word
+    rig.step()
+    assert rig.mode is mode and rig.out.refused_commands == refused
+    rig.run(100)
+    assert rig.mode is mode, "each is obeyed once"
+
+
+def test_a_remote_whose_stop_flickers_for_less_than_50_ms_does_not_damp(rig):
+    rig.to(Mode.ACTIVE)
+    stop, silent = np.zeros(40, dtype=np.uint8), np.zeros(40, dtype=np.uint8)
+    stop[2] = 0x08
+    for remote, ms in ((stop, 20), (silent, 48), (stop, 20), (silent, 2), (stop, 2)):
+        rig.state_changes = {"remote": remote}
+        rig.run(ms)
+    assert rig.mode is Mode.RETURN
+    rig.state_changes = {"remote": silent}
+    rig.run(50)
+    rig.state_changes = {"remote": stop}
+    rig.step()
+    assert rig.mode is Mode.DAMPED, "a second press"

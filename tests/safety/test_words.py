@@ -12,4 +12,4 @@ def test_the_layouts_hold_every_field_cause_and_gate_step():
     assert status.dtype["cause_counts"].shape == (32,) and max(Cause) < 32
     assert status.dtype["gate_counts"].shape == (len(GATE_STEPS),)
     assert status.dtype["joint_interventions"].shape == status.dtype["q_command"].shape == (29,)
-    assert Codec(OperatorCommand, OPERATOR_FIELDS).size == 29
+    assert Codec(OperatorCommand, OPERATOR_FIELDS).size == 45

@@ -113,6 +113,28 @@ def test_the_policy_forgets_each_time_it_begins_to_balance_and_only_then(
         assert runtime.resets == resets, (i, mode)
 
 
+def test_a_twin_that_takes_over_stands_where_the_robot_is_by_then(
+    stage: ControlStage, runtime: CountingRuntime, g1_state: LowState
+):
+    """Not where it was armed: the robot has walked and turned since, and nothing may call it back there."""
+    def at(yaw: float, x: float) -> LowState:
+        quat = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
+        return g1_state._replace(quat_w=quat, has_odometry=True, root_pos_w=np.array([x, 0.0, 0.7]))
+
+    def told() -> tuple[float, float]:
+        quat = runtime.seen[-1].root_quat_w
+        return 2 * np.arctan2(quat[3], quat[0]), runtime.seen[-1].root_pos_w[0]
+
+    now = g1_state.t_ns
+    stage.tick(None, at(0.0, 0.0), Mode.ARMED, now, spare=True)
+    for i in range(1, 101):
+        stage.tick(None, at(0.02 * i, 0.03 * i), Mode.ACTIVE, now + i * TICK_NS, spare=True)
+        assert told() == pytest.approx((0.02 * i, 0.03 * i))
+    for i in range(101, 200):
+        stage.tick(None, at(2.5, 4.0), Mode.RETURN, now + i * TICK_NS)
+    assert told() == pytest.approx((2.0, 3.0)), "from then on it stays there"
+
+
 def test_the_policy_sees_the_guarded_reference_not_the_operators(
     stage: ControlStage, runtime: CountingRuntime, g1_state: LowState
 ):

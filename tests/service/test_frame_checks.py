@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from teleopd.drivers.health import FROZEN_NS, Content, content_kind
 from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.service.frame_checks import REASONS, THRESHOLDS, FrameChecks, Verdict
@@ -172,6 +173,23 @@ def test_a_frozen_body_is_refused_after_200_ms_and_its_content_ages():
     assert last is not None and last.reason == "frozen"
     moved = pose(40, t_s=2.0)
     assert check(checks, moved) == Verdict(True, "", False, moved.t_ns)
+
+
+def test_what_the_health_meter_calls_frozen_or_identity_is_refused_here():
+    """Two questions, one answer: the meter looks at tracked bodies only, for people; what is refused here is refused
+    whether it is tracked or not, for the retargeter uses every body."""
+    assert THRESHOLDS["frozen_ms"].value * 1e6 == FROZEN_NS
+    flat = put(pose(1), "quat_w", slice(None), (1.0, 0.0, 0.0, 0.0))
+    assert content_kind(MVN, flat.pos_w, flat.quat_w, flat.valid) is Content.IDENTITY
+    assert check(FrameChecks(MVN), flat).reason == "identity"
+    same = mirrored(pose(1))
+    left, right = (MVN.body_names.index(name) for name in ("LeftFoot", "RightFoot"))
+    same.pos_w[left] = same.pos_w[right]
+    assert content_kind(MVN, same.pos_w, same.quat_w, same.valid) is Content.MIRRORED
+    assert check(FrameChecks(MVN), same).reason == "mirrored"
+    untracked = same.valid.copy()
+    untracked[[MVN.body_names.index(name) for name in ("LeftHand", "RightHand")]] = False
+    assert check(FrameChecks(MVN), same._replace(valid=untracked)).reason == "mirrored"
 
 
 def test_freshness_counts_from_now():

@@ -201,6 +201,23 @@ def test_an_unsound_state_is_damped_not_followed(rig: Rig):
     assert np.isfinite(rig.sent[-1].q).all()
 
 
+@pytest.mark.parametrize("future", [False, True])
+def test_a_report_that_comes_late_or_from_the_future_is_neither_judged_nor_used(rig: Rig, future: bool):
+    """What the gate bounds by is what the supervisor has judged."""
+    rig.to_armed()
+    read, late_ns = rig.link.read, rig.now - 10**7
+
+    def odd() -> LowState | None:
+        state, stamp_ns = read(), rig.now + 6 * 10**7 if future else late_ns
+        return None if state is None else state._replace(t_ns=stamp_ns, q=np.full(N, np.nan))
+
+    rig.link.read = odd  # type: ignore[method-assign]
+    rig.run(0.01)
+    assert rig.mode is Mode.ARMED and rig.sent[-1].kp.any()
+    rig.run(0.05)
+    assert (rig.mode, rig.tick.status.mode_cause) == (Mode.DAMPED, Cause.STATE_LOST)
+
+
 def test_an_orphan_returns_to_stand_and_damps_after_five_seconds():
     orphan = _Orphan(TOKEN, 10**9)
     assert (orphan.command.act, orphan.command.token) == (Act.STOP, TOKEN)
@@ -289,3 +306,72 @@ def test_an_orphan_that_was_stopped_already_is_not_stopped_a_second_time(looped:
     assert [Mode(mode) for mode in rows["mode"]] == [Mode.ARMED, Mode.DAMPED]
     assert rows["cause"][1] == Cause.SHUTDOWN
     assert (rows["t_ns"][1] - orphaned_ns) / 1e9 == pytest.approx(ORPHAN_STAND_S + 0.1, abs=0.02)
+
+
+def test_an_orphan_that_was_reset_is_stopped_again_so_that_nobody_engages_it_before_it_is_damped(
+    looped: tuple[_Loop, Bus], rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    loop, bus = looped
+    rig.to_armed()
+    slot = bus.slot("operator_ctl")
+    stopped: list[bool] = []
+    tick = loop._tick
+
+    def watched(late_ns: int, now_ns: int, shutdown: bool, orphan: _Orphan | None) -> None:
+        tick(late_ns, now_ns, shutdown, orphan)
+        stopped.append(bool(bus.slot("safety_status").read().causes >> Cause.OPERATOR_STOP & 1))
+        if len(stopped) == 100:
+            slot.write(OperatorCommand(9, rig.now, TOKEN, int(Act.RESET), False))
+
+    monkeypatch.setattr(loop, "_tick", watched)
+    loop.run(Ends(orphaned_after=0))  # type: ignore[arg-type]
+    assert stopped[:100] == [True] * 100
+    assert stopped[100:103] == [False, True, True], "reset, and stopped in the next tick"
+    assert all(stopped[101:])
+    rows = bus.ring("mode_log").drain()
+    assert [Mode(mode) for mode in rows["mode"]] == [Mode.ARMED, Mode.DAMPED]
+    assert rows["cause"][1] == Cause.SHUTDOWN
+
+
+def test_a_process_that_fails_leaves_damping_not_a_live_target(rig: Rig):
+    rig.to_armed()
+    assert rig.sent[-1].kp.any()
+    rig.stage.give_up(rig.now)
+    assert not rig.sent[-1].kp.any() and rig.sent[-1].kd.all()
+    count = len(rig.sent)
+    rig.link.write = lambda _command: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    rig.stage.give_up(rig.now)
+    assert len(rig.sent) == count
+
+
+@pytest.mark.parametrize("ms, config", [(0, {}), (50, {}), (300, {"dryrun": True})])
+def test_a_process_that_fails_before_it_sends_says_nothing(ms: int, config: dict[str, bool]):
+    rig = Rig(**config)
+    rig.run(ms / 1e3)
+    rig.stage.give_up(rig.now)
+    assert rig.sent == []
+
+
+def test_whatever_ends_the_loop_the_last_word_is_damping_and_the_link_is_closed(
+    rig: Rig, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    closed: list[bool] = []
+    rig.link.close = lambda: closed.append(bool(rig.sent[-1].kp.any()))  # type: ignore[method-assign]
+    (tmp_path / "token").write_text(str(TOKEN))
+
+    class Failing:
+        def __init__(self, _session: Session, _model: object, stage: RobotIoStage, _token: int) -> None:
+            rig.stage = stage
+
+        def run(self, _ending: object) -> None:
+            rig.to_armed()
+            raise MemoryError
+
+    monkeypatch.setattr(robot_io_process, "_Loop", Failing)
+    monkeypatch.setattr(robot_io_process, "Ending", lambda: None)
+    monkeypatch.setattr(robot_io_process, "request_real_time", lambda *_: "")
+    monkeypatch.setattr(robot_io_process.time, "monotonic_ns", lambda: rig.now)
+    monkeypatch.setattr("teleopd.robots.catalog.open_link", lambda *_: rig.link)
+    with pytest.raises(MemoryError):
+        robot_io_process.main(Session("unitree_g1", tmp_path), "unitree_g1", "sim", ("none", KP, KD), {})
+    assert closed == [False]

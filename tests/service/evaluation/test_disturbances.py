@@ -69,6 +69,7 @@ def test_the_battery_is_a_list():
         ("push=1001@0", "--perturbation push=1001@0 has '1001'; it must be a number from 0 to 1000"),
         ("push=10@north", "--perturbation push=10@north has 'north'; it must be a number from -360 to 360"),
         ("dropouts=25", "--perturbation dropouts=25 must be ticks received / ticks lost, as in dropouts=25/25"),
+        ("dropouts=²/3", "--perturbation dropouts=²/3 must be ticks received / ticks lost, as in dropouts=25/25"),
         ("dropouts=0/5", "--perturbation dropouts=0/5 must be ticks received / ticks lost, as in dropouts=25/25"),
     ],
 )

@@ -54,6 +54,21 @@ def test_corrupt_leading_frames_are_cut_off(tmp_path: Path):
     np.testing.assert_array_equal(motion.qpos, qpos()[3:])
 
 
+def test_a_damaged_archive_is_refused_in_a_sentence_wherever_it_is_damaged(tmp_path: Path):
+    frames = qpos()
+    frames[:, 7:] += np.random.default_rng(0).normal(0.0, 0.05, (len(frames), MODEL.n))
+    np.savez_compressed(tmp_path / "a.npz", fps=FPS, qpos=frames, joint_names=np.array(MODEL.joint_names))
+    raw = (tmp_path / "a.npz").read_bytes()
+    why = set()
+    for at in range(0, len(raw), max(1, len(raw) // 150)):
+        (tmp_path / "b.npz").write_bytes(raw[:at] + bytes([raw[at] ^ 0x55]) + raw[at + 1 :])
+        try:
+            read_robot_motion(tmp_path / "b.npz", MODEL)
+        except NotAMotion as error:
+            why.add(str(error).partition(":")[0])
+    assert {"b.npz has no fps, qpos and joint_names", "b.npz is no readable npz file"} <= why
+
+
 def bad(frames: np.ndarray, column: int, value: float) -> np.ndarray:
     frames[10, column] = value
     return frames

@@ -56,7 +56,7 @@ def test_processes_give_what_one_gives_and_a_clip_that_cannot_run_stops_nobody(d
         replace(default, disturbance=push_right),
     ]  # fmt: skip
     heard: list[str] = []
-    spread = run_all(trials, 2, lambda row: heard.append(row["perturbation"]))
+    spread = run_all(trials, 2, lambda trial, row: heard.append(trial.disturbance.name))
     assert sorted(heard) == ["none", "push=900@-90", "push=900@90"]
     assert [row["perturbation"] for row in spread] == ["push=900@90", "none", "push=900@-90"], "in the order given"
     assert spread[1] == {

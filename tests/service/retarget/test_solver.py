@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+
+import msgspec
 import mujoco
 import numpy as np
 import pytest
@@ -9,7 +12,8 @@ from teleopd.robots.model import Array, RobotModel
 from teleopd.service.retarget.calibration import Calibration
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.mink_solver import MinkSolver
-from teleopd.service.retarget.retargeter import table_path
+from teleopd.service.retarget.one_sided import Rows
+from teleopd.service.retarget.retargeter import Retargeter, table_path
 from teleopd.service.retarget.solver import FastSolver, smoothing_weights
 from teleopd.service.retarget.tables import RetargetTable, SolverSettings, load_table
 from teleopd.service.retarget.targets import TargetMap, Targets
@@ -30,7 +34,8 @@ def table(robot: RobotModel) -> RetargetTable:
 def make(kind: type[FastSolver] | type[MinkSolver], kinematics: Kinematics, table: RetargetTable):
     family = table.for_family("mvn")
     ids = kinematics.body_ids([m.robot for m in family.match])
-    return kind(kinematics, family.match, ids, family.stage, table.solver)
+    base = msgspec.structs.replace(table.solver, contacts=False, avoidance=False)
+    return kind(kinematics, family.match, ids, family.stage, base)
 
 
 def targets_of(kinematics: Kinematics, table: RetargetTable, qpos: Array) -> Targets:
@@ -144,3 +149,102 @@ def test_the_reduced_model_has_the_robots_kinematics(robot: RobotModel, kinemati
 def test_an_unknown_body_lists_the_bodies(kinematics: Kinematics):
     with pytest.raises(ValueError, match="unitree_g1 has no body 'tail'; it has: .*torso_link"):
         kinematics.body_ids(["tail"])
+
+
+def rows_of(jacobian: Array) -> tuple[Rows, Array, Array]:
+    """Constraint rows on arrays of their own, with those arrays' weights and residual."""
+    weights, residual = np.zeros(len(jacobian)), np.zeros(len(jacobian))
+    rows = Rows(jacobian, weights, residual)
+    rows.count, rows.wanted[:] = len(jacobian), 1e5
+    return rows, weights, residual
+
+
+def test_only_negative_gaps_and_standing_rows_take_part():
+    rows, weights, residual = rows_of(np.eye(4))
+    rows.gap[:] = (-0.01, 0.02, 0.03, -0.04)
+    rows.stand(np.array([2]))
+    rows.wanted[3] = 0.0
+    rows.take_part()
+    np.testing.assert_array_equal(weights, (1e5, 0.0, 1e5, 0.0))
+    np.testing.assert_array_equal(residual, (0.01, -0.02, -0.03, 0.04))
+
+
+@pytest.mark.parametrize(
+    ("gap", "unconstrained", "expected"),
+    [
+        (0.05, -0.2, -0.05),  # free at first, then violated: solved again, stops at the surface
+        (0.05, -0.03, -0.03),  # never touched
+        (-0.02, -0.2, 0.02),  # inside: pushed out to the surface
+        (-0.02, 0.3, 0.3),  # inside, but already leaving: not held back
+    ],
+)
+def test_one_correction_gives_the_constrained_minimum(gap: float, unconstrained: float, expected: float):
+    """Minimise (x - unconstrained)^2 / 2 with gap + x >= 0, in one variable beside a free one."""
+    rows, weights, residual = rows_of(np.array([[1.0, 0.0]]))
+    rows.gap[0] = gap
+    rows.take_part()
+    weighted = rows.jacobian * weights[:, None]
+    hessian = np.eye(2) + weighted.T @ rows.jacobian
+    gradient = -np.array([unconstrained, 0.7]) - residual @ weighted
+    step = np.linalg.solve(hessian, -gradient)
+    if rows.correct(hessian, gradient, step):
+        step = np.linalg.solve(hessian, -gradient)
+    np.testing.assert_allclose(step, (expected, 0.7), atol=1e-5)
+
+
+def test_a_standing_row_is_held_from_both_sides():
+    for unconstrained in (-0.3, 0.3):
+        rows, weights, residual = rows_of(np.array([[1.0]]))
+        rows.gap[0] = 0.01
+        rows.stand(np.array([0]))
+        rows.take_part()
+        hessian = np.eye(1) + weights[0]
+        gradient = np.array([-unconstrained - residual[0] * weights[0]])
+        step = np.linalg.solve(hessian, -gradient)
+        assert not rows.correct(hessian, gradient, step)
+        np.testing.assert_allclose(step, -0.01, atol=1e-5)
+
+
+def test_gaps_move_along_their_gradients():
+    rows, _, _ = rows_of(np.array([[1.0, 0.0], [0.0, 2.0]]))
+    rows.gap[:] = (0.1, 0.2)
+    rows.advance(1, np.array([5.0, -0.05]))
+    np.testing.assert_allclose(rows.gap, (0.1, 0.1))
+
+
+def test_the_full_solver_grows_nothing_in_steady_state(robot: RobotModel, walk: list[HumanPose]):
+    retargeter = Retargeter(robot, walk[0].skeleton)
+    for pose in walk[:60]:
+        retargeter.update(pose)
+    tracemalloc.start()
+    try:
+        for pose in walk[60:90]:
+            retargeter.update(pose)
+        before = tracemalloc.take_snapshot()
+        for pose in walk[90:180]:
+            retargeter.update(pose)
+        grown = tracemalloc.take_snapshot().compare_to(before, "filename")
+    finally:
+        tracemalloc.stop()
+    ours = sum(entry.size_diff for entry in grown if "retarget" in entry.traceback[0].filename)
+    assert ours < 16_000  # 90 frames of one 36-vector would be 26 kB; the velocity window holds a few
+
+
+def test_a_wrist_turned_the_wrong_way_round_is_found(robot: RobotModel, kinematics: Kinematics, table: RetargetTable):
+    """The joints above a body are its own limb's, nearest first."""
+    body = int(kinematics.body_ids(["left_wrist_yaw_link"])[0])
+    names = [robot.joint_names[i] for i in kinematics.joints_above(body, 3)]
+    assert names == ["left_wrist_yaw_joint", "left_wrist_pitch_joint", "left_wrist_roll_joint"]
+    assert len(kinematics.joints_above(body, 99)) == 10  # seven of the arm, three of the waist
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_acquisition_of_random_reachable_poses_ends_in_their_basin(
+    robot: RobotModel, kinematics: Kinematics, table: RetargetTable, seed: int
+):
+    turn = np.array([1.0, 0.0, 0.0, 0.0])
+    wanted = kinematics.qpos(np.array([0.0, 0.0, 0.75]), turn, moved(robot, 100 + seed, 0.9))
+    targets, solver = targets_of(kinematics, table, wanted), make(FastSolver, kinematics, table)
+    assert isinstance(solver, FastSolver)
+    found = solver.acquire(targets, MVN_ROOT_ROW)
+    assert solver.objective(found, targets) < 20.0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from teleopd.drivers.human_pose import MVN
@@ -138,6 +139,31 @@ def test_names_that_do_not_exist_are_refused_with_the_nearest():
         check_names(table, "mvn", ["base", "lh", "rh", "lf", "rf", "chestplate"], humans)
     with pytest.raises(TableError, match="skeleton 'mvn' has no body 'T8'"):
         check_names(table, "mvn", ["base", "lh", "rh", "lf", "rf", "chest"], humans[:-1])
+
+
+def test_a_joint_range_narrows_the_robots_own(robot: RobotModel):
+    table = msgspec.structs.replace(load_table(table_path(robot)), joint_range={})
+    assert table.narrowed(robot) is robot
+    narrow = msgspec.structs.replace(table, joint_range={"*_knee_joint": (0.1, 9.0)}).narrowed(robot)
+    knee = robot.joint_names.index("left_knee_joint")
+    assert (narrow.limits.q_lower[knee], narrow.limits.q_upper[knee]) == (0.1, robot.limits.q_upper[knee])
+    others = [i for i, name in enumerate(robot.joint_names) if "knee" not in name]
+    assert (narrow.limits.q_lower[others] == robot.limits.q_lower[others]).all()
+    assert robot.limits.q_lower[knee] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"*_nee_joint": (0.0, 1.0)}, "joint_range '*_nee_joint' fits no joint; the nearest is 'left_knee_joint'"),
+        ({"left_knee_joint": (8.0, 9.0)}, "joint_range 'left_knee_joint' lies outside the range of 'left_knee_joint'"),
+    ],
+)
+def test_a_joint_range_that_cannot_be_is_refused(robot: RobotModel, told: dict, sentence: str):
+    table = msgspec.structs.replace(load_table(table_path(robot)), joint_range=told)
+    with pytest.raises(TableError) as error:
+        table.narrowed(robot)
+    assert str(error.value) == sentence
 
 
 def test_a_missing_file_says_what_belongs_there(tmp_path: Path):

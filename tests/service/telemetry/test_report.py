@@ -218,9 +218,18 @@ def test_written_as_json_and_nothing_else_is_left(tmp_path: Path, fresh):
 def test_a_report_that_is_not_json_leaves_the_old_file(tmp_path: Path, fresh):
     path = tmp_path / "r.json"
     path.write_text("old")
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_report(path, {**fresh().report(START), "duration_s": math.nan})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_report(path, {**fresh().report(START), "duration_s": object()})
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_figure_that_is_no_number_is_null_and_costs_no_other(tmp_path: Path, fresh):
+    path = tmp_path / "r.json"
+    report = {**fresh().report(START), "duration_s": math.nan, "modes": [(math.inf, "ACTIVE", "")]}
+    write_report(path, report)
+    read = json.loads(path.read_text())
+    assert read["duration_s"] is None and read["modes"] == [[None, "ACTIVE", ""]]
+    assert read["frames"] == report["frames"]
 
 
 def test_the_printed_table_says_what_matters(fresh):

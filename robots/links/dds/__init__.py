@@ -1,0 +1,1 @@
+"""Unitree's low-level interface over DDS."""

@@ -1,0 +1,187 @@
+"""RobotLink to a Unitree robot, or to a virtual one, over DDS."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from teleopd.robots.link import LinkTimeout, LinkUnavailable
+from teleopd.robots.links.dds.cdr import LowCmdEncoder, checksum_stored
+from teleopd.robots.links.dds.low_state import LowStateDecoder
+from teleopd.robots.links.dds.motion_switcher import MotionSwitcherClient
+from teleopd.robots.links.dds.transport import LOOPBACK, Participant
+from teleopd.robots.model import JointCommand, LowState, RobotModel
+
+COMMAND_TOPIC, STATE_TOPIC = "rt/lowcmd", "rt/lowstate"
+LISTEN_S = 0.3
+"""So long a robot is listened to before it is taken over: a foreign publisher at 10 Hz is heard three times."""
+_POLL_S = 0.002
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """What passed and what was refused since the link was opened."""
+
+    received: int = 0
+    """States that were good."""
+    bad_length: int = 0
+    bad_crc: int = 0
+    frozen: int = 0
+    """States whose tick was that of the one before: not taken for new."""
+    sent: int = 0
+    held_back: int = 0
+    """Commands not sent because no state had been heard, so that the hardware variant was unknown."""
+    send_failed: int = 0
+    foreign_commands: int = 0
+    """Commands that somebody else sent to the robot."""
+    hardware_changes: int = 0
+    """How often mode_machine changed after the first state."""
+
+
+class DdsLink:
+    """One robot on one network interface. Reading and writing poll; only `wait_ready` waits, before any loop runs."""
+
+    def __init__(self, model: RobotModel, interface: str, *, domain: int = 0, simulator: bool = False) -> None:
+        """`simulator`: take states without checksum and tick, as third-party simulators send them; loopback only.
+
+        Raises:
+            LinkUnavailable: cyclonedds or the interface is missing.
+            ValueError: `simulator` on a real interface, or not an interface name.
+        """
+        if simulator and interface != LOOPBACK:
+            raise ValueError(f"a simulator's states are taken on interface '{LOOPBACK}' only, not on '{interface}'")
+        self.model, self.counters = model, LinkCounters()
+        self._simulator = simulator
+        self._participant = Participant(interface, domain)
+        self._states = self._participant.reader(STATE_TOPIC, model.wire, "LowState_")
+        self._foreign = self._participant.reader(COMMAND_TOPIC, model.wire, "LowCmd_", others_only=True)
+        self._commands = self._participant.writer(COMMAND_TOPIC, model.wire, "LowCmd_")
+        self._decoder, self._encoder = LowStateDecoder(model), LowCmdEncoder(model)
+        self._size = 4 + self._decoder.layout.size
+        self._state: LowState | None = None
+        self._closed = False
+
+    # -- the protocol ---------------------------------------------------------------------------------------------
+
+    def read(self) -> LowState | None:
+        """Newest good state, or None before the first; the same object while there is no newer one."""
+        if self._closed:
+            return self._state
+        counters = self.counters
+        for _ in self._foreign.take():
+            counters.foreign_commands += 1
+        for data in self._states.take():
+            if len(data) != self._size:
+                counters.bad_length += 1
+            elif not self._simulator and not checksum_stored(data, self._decoder.layout):
+                counters.bad_crc += 1
+            else:
+                self._take(self._decoder.decode(data, time.monotonic_ns()))
+        return self._state
+
+    def _take(self, state: LowState) -> None:
+        counters, last = self.counters, self._state
+        if last is not None and state.tick == last.tick and not self._simulator:
+            counters.frozen += 1
+            return
+        if last is not None and state.mode_machine != last.mode_machine:
+            counters.hardware_changes += 1
+        counters.received += 1
+        self._state = state
+
+    def write(self, command: JointCommand) -> None:
+        """Send one permitted command; ignored after `close`, and held back until the robot was heard.
+
+        Raises:
+            TypeError: it was not built by the gate.
+        """
+        if type(command) is not JointCommand:
+            raise TypeError(f"a RobotLink writes a JointCommand built by the gate, not {type(command).__name__}")
+        if self._closed:
+            return
+        if self._state is None:
+            self.counters.held_back += 1
+            return
+        data = self._encoder.encode(
+            self._state.mode_machine, command.q, command.dq, command.tau, command.kp, command.kd
+        )
+        self._commands.write(data)
+        self.counters.send_failed = self._commands.failed
+        self.counters.sent += 1
+
+    def close(self) -> None:
+        """Stop writing and leave the network; safe to call twice. The robot keeps the last command."""
+        if not self._closed:
+            self._closed = True
+            self._participant.close()
+
+    # -- before the loop --------------------------------------------------------------------------------------------
+
+    def wait_ready(self, timeout_s: float = 5.0, *, release: bool = False) -> LowState:
+        """Wait for the robot and check that it may be taken over; `release`: take the motors from its own controller.
+
+        The robot goes limp when its controller is released: hang it first.
+
+        Raises:
+            LinkTimeout: no good state came; says what came instead.
+            WrongHardware: there are no limits for the variant it reports.
+            LinkUnavailable: two robots on the network, another program sends commands, or its controller is at work.
+        """
+        deadline = time.monotonic() + timeout_s
+        state = self.read()
+        while state is None:
+            if time.monotonic() >= deadline:
+                raise LinkTimeout(self._silence(timeout_s))
+            time.sleep(_POLL_S)
+            state = self.read()
+        if not self._simulator:
+            self.model.limits_for(state.mode_machine)
+            MotionSwitcherClient(self._participant).make_free(release=release, timeout_s=timeout_s)
+        self._listen()
+        return state
+
+    def _listen(self) -> None:
+        """
+        Raises:
+            LinkUnavailable: more than one robot, or another program's commands.
+        """
+        until = time.monotonic() + LISTEN_S
+        before = self.counters.foreign_commands
+        while time.monotonic() < until:
+            self.read()
+            time.sleep(_POLL_S)
+        where = f"on interface '{self._participant.interface}'"
+        if self.counters.foreign_commands > before:
+            raise LinkUnavailable(
+                f"another program sends {COMMAND_TOPIC} to {self.model.name} {where}; stop it first: two would fight "
+                "over the motors"
+            )
+        if self._states.matched > 1:
+            raise LinkUnavailable(f"{self._states.matched} robots publish {STATE_TOPIC} {where}; leave one of them on")
+
+    def _silence(self, timeout_s: float) -> str:
+        counters = self.counters
+        where = f"on interface '{self._participant.interface}'"
+        if counters.bad_crc or counters.bad_length:
+            return (
+                f"{STATE_TOPIC} {where} has no good message of a {self.model.name}: {counters.bad_crc} with a wrong "
+                f"checksum, {counters.bad_length} with a wrong length"
+            )
+        return (
+            f"no {STATE_TOPIC} of a {self.model.name} (unitree_{self.model.wire}) {where} within {timeout_s:g} s: is "
+            "the robot on, and is that the interface it is connected to?"
+        )
+
+    def age_ns(self, now_ns: int) -> int | None:
+        """Time since the newest good state was received [ns], None before the first."""
+        return None if self._state is None else now_ns - self._state.t_ns
+
+    @property
+    def foreign_writers(self) -> int:
+        """How many others can send commands to the robot, whether or not they do."""
+        return self._foreign.matched
+
+    @property
+    def participant(self) -> Participant:
+        """This process's membership of the DDS domain."""
+        return self._participant

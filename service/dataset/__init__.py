@@ -1,0 +1,1 @@
+"""Offline work on whole files: retargeting, quality figures."""

@@ -1,0 +1,129 @@
+"""Keeping arms out of the body: one-sided rows between the capsules that a robot's table lists.
+
+Once a frame, at the previous frame's configuration, which was free of collisions: pairs whose centres are near are
+measured, the nearest few become rows, and later steps of the same frame move their gaps along the gradients. Measuring
+first after an unconstrained step dives in and is pushed out again (measured: four times the jerk).
+"""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from teleopd.robots.model import Array, IntArray
+from teleopd.service.retarget.capsules import overlap_ends
+from teleopd.service.retarget.kinematics import THIN_M, Kinematics
+from teleopd.service.retarget.one_sided import Rows
+from teleopd.service.retarget.tables import KeepApart, TableError, nearest
+
+NEAR_M = 0.02
+"""Capsules nearer than this become rows [m]."""
+CLEARANCE_M = -0.002
+"""What a row keeps between surfaces [m]; less than 0: a touch of 2 mm is left to hands that hang at the thighs."""
+WEIGHT = 200.0
+"""Against 30 of the hand's own position row; 60 lets hands in (3 to 28 % of frames)."""
+CROSSED_M = 1e-3
+"""Axes nearer than this cross, or touch [m]."""
+PARALLEL = 0.9
+"""Capsules whose axes' directions have a larger product touch along a line; see `capsules.py`."""
+MOST = 10
+"""Rows; the nearest pairs win."""
+
+
+def capsule_pairs(kinematics: Kinematics, apart: tuple[KeepApart, ...]) -> list[tuple[int, int]]:
+    """Pairs of geoms, each once.
+
+    Raises:
+        TableError: the robot has no such capsule; the message names the nearest.
+    """
+    at = {name: i for i, name in enumerate(kinematics.capsule_names)}
+    for name in (name for entry in apart for name in (*entry.shapes, *entry.others)):
+        if name not in at:
+            raise TableError(
+                f"retargeting table of '{kinematics.robot.name}': solver.keep_apart names '{name}', but no capsule of "
+                f"the robot is called so{nearest(name, at)}"
+            )
+    pairs = {
+        tuple(sorted((at[a], at[b]))) for entry in apart for a in entry.shapes for b in entry.others if a != b
+    }  # fmt: skip
+    return [(a, b) for a, b in sorted(pairs)]
+
+
+class Avoidance:
+    """Appends rows for the pairs that are near."""
+
+    def __init__(self, kinematics: Kinematics, data: mujoco.MjData, apart: tuple[KeepApart, ...]) -> None:
+        """Raises TableError as `capsule_pairs`."""
+        pairs = capsule_pairs(kinematics, apart)
+        self._model, self._data = kinematics.model, data
+        self._first: IntArray = np.array([a for a, _ in pairs], dtype=np.intp)
+        self._second: IntArray = np.array([b for _, b in pairs], dtype=np.intp)
+        radii, halves = kinematics.radii, kinematics.half_lengths
+        self._surface: Array = radii[self._first] + radii[self._second]
+        reach = self._surface + halves[self._first] + halves[self._second] + NEAR_M
+        self._reach_squared: Array = np.square(reach)
+        self._bodies = [
+            (int(self._model.geom_bodyid[a]), int(self._model.geom_bodyid[b])) for a, b in pairs
+        ]  # fmt: skip
+        self._pairs, self._surfaces = pairs, self._surface.tolist()
+        self._halves = halves.tolist()
+        self._fromto: Array = np.zeros((len(pairs) + MOST, 6))
+        self._points = [(row[:3], row[3:]) for row in self._fromto]
+        self._there: Array = np.zeros((MOST, 3, self._model.nv))
+        self._here: Array = np.zeros((MOST, 3, self._model.nv))
+        self._normals: Array = np.zeros((MOST, 1, 3))
+        self._chosen: Array = np.zeros((MOST, 1, self._model.nv))
+
+    def measure(self, rows: Rows) -> None:
+        """Append rows for the nearest pairs at the current kinematics of `data`."""
+        model, data, surfaces = self._model, self._data, self._surfaces
+        centres = data.geom_xpos
+        between = centres[self._second]
+        between -= centres[self._first]
+        near = (np.einsum("ij,ij->i", between, between) < self._reach_squared).nonzero()[0].tolist()
+        found = []
+        for i in near:
+            a, b = self._pairs[i]
+            reach = surfaces[i] + NEAR_M
+            apart = mujoco.mj_geomDistance(model, data, a, b, reach, self._fromto[i]) + 2.0 * THIN_M
+            if CROSSED_M < apart < reach:  # axes that cross do not say where out is
+                found.append((apart - surfaces[i], i, i))
+        if found:
+            found.sort()
+            self._append(rows, self._doubled(found[:MOST]))
+
+    def _doubled(self, found: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
+        """Entries (gap, pair, place of its points), where nearly parallel capsules have one at each end they share."""
+        mats, centres, entries, place = self._data.geom_xmat, self._data.geom_xpos, [], len(self._pairs)
+        for gap, i, own in found:
+            a, b = self._pairs[i]
+            axis_a, axis_b = mats[a, 2::3].tolist(), mats[b, 2::3].tolist()
+            if abs(axis_a[0] * axis_b[0] + axis_a[1] * axis_b[1] + axis_a[2] * axis_b[2]) < PARALLEL:
+                entries.append((gap, i, own))
+                continue
+            halves = self._halves
+            ends = overlap_ends(centres[a].tolist(), axis_a, halves[a], centres[b].tolist(), axis_b, halves[b])
+            for apart, here, there in ends:
+                if place < len(self._points) and CROSSED_M < apart < self._surfaces[i] + NEAR_M:
+                    self._points[place][0][:], self._points[place][1][:] = here, there
+                    entries.append((apart - self._surfaces[i], i, place))
+                    place += 1
+        return entries[:MOST]
+
+    def _append(self, rows: Rows, found: list[tuple[float, int, int]]) -> None:
+        """One row an entry: the velocity of its second point from its first, along the line between them."""
+        model, data, n, k = self._model, self._data, len(found), rows.count
+        for j, (gap, i, place) in enumerate(found):
+            (here, there), (a, b) = self._points[place], self._bodies[i]
+            mujoco.mj_jac(model, data, self._here[j], None, here, a)
+            mujoco.mj_jac(model, data, self._there[j], None, there, b)
+            np.subtract(there, here, out=self._normals[j, 0])
+            rows.gap[k + j] = gap - CLEARANCE_M
+        normals = self._normals[:n]
+        normals /= np.sqrt(np.einsum("kij,kij->k", normals, normals))[:, None, None]
+        moved = self._there[:n]
+        moved -= self._here[:n]
+        np.matmul(normals, moved, out=self._chosen[:n])
+        rows.jacobian[k : k + n] = self._chosen[:n, 0]
+        rows.wanted[k : k + n] = WEIGHT * WEIGHT
+        rows.count = k + n

@@ -1,0 +1,117 @@
+"""Feet on the ground: from where the person's feet are to what the robot's feet may do, one frame after the other.
+
+Targets are corrected in place: the whole body and each foot move vertically until the robot's sole has the clearance
+that the person's foot has, and a foot that lies flat for the person lies flat for the robot. What the solver adds for
+feet that stand (`toe_lock.py`) stays outside the targets: it is an offset from them, not a change of what is wanted.
+In falls, crawling and lying nothing is locked; in flight nothing is held down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from teleopd.drivers.human_pose import HumanPose
+from teleopd.service.retarget.calibration import Calibration
+from teleopd.service.retarget.floor import (
+    STANDING_CLEARANCE_M,
+    GroundCorrection,
+    SourceFloor,
+    clearance,
+    smoothstep,
+)
+from teleopd.service.retarget.foot import FootContact
+from teleopd.service.retarget.kinematics import Kinematics
+from teleopd.service.retarget.stance import STANDS_M_S, Point, following
+from teleopd.service.retarget.targets import TargetMap, Targets
+
+UPRIGHT_HEIGHT, UPRIGHT_UP = 0.35, 0.4
+"""Upright: pelvis above this share of its standing height, and its up axis at least this far up."""
+SHIFTED_BELOW, SHIFTED_ABOVE = 0.3, 0.6
+"""The common ground shift fades out between these pelvis heights: lying bodies have no feet to stand on."""
+FLATTEN_S = 0.05
+"""Time constant of the flattening [s]."""
+
+
+class Contacts:
+    """Both feet of one operator on one robot."""
+
+    def __init__(
+        self, target_map: TargetMap, kinematics: Kinematics, calibration: Calibration, feet: list[tuple[int, int]]
+    ) -> None:
+        """`feet`: toe and ankle among the skeleton's bodies, left first."""
+        self._points, self._scale = np.array(feet).reshape(-1), target_map.leg_scale
+        self._root, self._standing_m = target_map.root_row, kinematics.robot.stand_height_m
+        self.feet = tuple(
+            FootContact(
+                row, body, soles, self._scale * (calibration.rest_pos[toe] - calibration.rest_pos[ankle]),
+                SourceFloor(calibration.floor_z, calibration.ankle_z),
+            )
+            for (row, body, soles), (toe, ankle) in zip(target_map.foot_soles(), feet, strict=True)
+        )  # fmt: skip
+        """Left first."""
+        self._rows = np.array([self._root, *(foot.row for foot in self.feet)])
+        self._ground = GroundCorrection()
+        self.upright = True
+
+    def reset(self) -> None:
+        """Forget the motion, keep the floor."""
+        self._ground.reset()
+        for foot in self.feet:
+            foot.reset()
+
+    def update(
+        self, pose: HumanPose, targets: Targets, toes_xy: Sequence[tuple[float, float]] | None, dt_s: float
+    ) -> None:
+        """Correct this frame's targets in place and decide the locks.
+
+        `toes_xy`: the robot's toes in the previous frame, world [m]; None where there is none: then nothing is locked.
+        `dt_s` since that frame [s].
+        """
+        points = pose.pos_w[self._points].tolist()
+        seen = pose.valid[self._points].tolist()
+        pos, quat = targets.pos[self._rows].tolist(), targets.quat[self._rows].tolist()  # root, left foot, right foot
+        _, x, y, _ = quat[0]
+        height = pos[0][2] / self._standing_m
+        self.upright = height > UPRIGHT_HEIGHT and 1.0 - 2.0 * (x * x + y * y) > UPRIGHT_UP
+        follow, flattening = following(dt_s), 1.0 - math.exp(-dt_s / FLATTEN_S)
+        lacking, standing = [0.0, 0.0], [False, False]
+        toes: list[Point | None] = [None, None]
+        for k, foot in enumerate(self.feet):
+            if not (seen[2 * k] and seen[2 * k + 1]):
+                continue
+            toe, ankle = points[2 * k], points[2 * k + 1]
+            speed = foot.toe_speed.update(toe, follow, dt_s), foot.ankle_speed.update(ankle, follow, dt_s)
+            _, x, y, _ = turned = quat[k + 1]
+            tilt = math.acos(min(max(1.0 - 2.0 * (x * x + y * y), -1.0), 1.0))
+            foot.floor.update(toe[2], ankle[2], speed, tilt, self.upright, dt_s)
+            ankle_floor = min(f.floor.ankle_z for f in self.feet)  # a raised heel held still would pass for a flat foot
+            above = toe[2] - foot.floor.toe_z, ankle[2] - ankle_floor
+            foot.stance.update(foot.toe_speed, above[0], self.upright)
+            flat = foot.flatten(turned, tilt, above, self.upright, flattening)
+            low, toes[k], moved = foot.place(turned, flat)
+            quat[k + 1] = flat
+            pos[k + 1][0] += moved[0]
+            pos[k + 1][1] += moved[1]
+            wanted = clearance(*above, self._scale)
+            lacking[k] = wanted - pos[k + 1][2] - low
+            standing[k] = speed[0] < STANDS_M_S and wanted < STANDING_CLEARANCE_M
+        shift = self._ground.whole_body(lacking, standing, dt_s) * smoothstep(height, SHIFTED_BELOW, SHIFTED_ABOVE)
+        targets.pos[:, 2] += shift
+        for k, foot in enumerate(self.feet):
+            self._lock(foot, pos[k + 1], toes[k], None if toes_xy is None else toes_xy[k], dt_s)
+            pos[k + 1][2] += shift + (self._ground.of_foot(lacking[k], shift) if toes[k] is not None else 0.0)
+        targets.pos[self._rows[1:]], targets.quat[self._rows[1:]] = pos[1:], quat[1:]
+
+    @staticmethod
+    def _lock(
+        foot: FootContact, at: Point, toe: Point | None, robot_toe: tuple[float, float] | None, dt_s: float
+    ) -> None:
+        """One foot's lock: its target at `at`, the target's toe from there, the robot's toe of the frame before."""
+        target = foot.target_toe if toe is None else (at[0] + toe[0], at[1] + toe[1])
+        stands = foot.stance.stands and toe is not None and robot_toe is not None
+        foot.lock.update(stands, target, robot_toe if robot_toe is not None else target, dt_s)
+        foot.target_toe = target
+        foot.wanted_toe = target[0] + foot.lock.x, target[1] + foot.lock.y

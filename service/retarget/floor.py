@@ -1,0 +1,86 @@
+"""Where the person's floor is under each foot, and how far the robot's feet are from where theirs should be.
+
+The floor is known by the toe joint and the ankle of a foot at rest: both heights are followed while the foot is slow,
+quickly downwards and slowly upwards. From them comes the clearance a sole should have; what the target foot lacks is
+made up partly by moving the whole body (what is common and lasting) and for the rest by moving the foot alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+REST_M_S = 0.30
+"""Slower toes and ankles tell where the floor is [m/s]."""
+DOWN_PER_S, UP_PER_S = 6.0, 0.6
+TOE_MARGIN_M, ANKLE_MARGIN_M = 0.05, 0.03
+"""Higher than this above the floor believed so far, a resting foot stands on something else or is held up [m]."""
+FLAT_RAD = 0.25
+LIFTED_M = 0.006
+"""Clearances up to this are the play of a standing foot: none [m]."""
+WHOLE_BODY_PER_S = 1.0
+STANDING_CLEARANCE_M = 0.02
+FOOT_REACH_M = 0.10
+"""Most that one foot is moved by itself [m]."""
+
+
+def smoothstep(x: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on, smooth between."""
+    t = min(max((x - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+class SourceFloor:
+    """Heights that one foot's toe joint and ankle have on the floor, raw source metres."""
+
+    def __init__(self, toe_z: float, ankle_z: float) -> None:
+        self.toe_z, self.ankle_z = toe_z, ankle_z
+
+    def update(
+        self, toe_z: float, ankle_z: float, speed_m_s: tuple[float, float], tilt_rad: float, upright: bool, dt_s: float
+    ) -> None:
+        """Follow the foot at `toe_z`, `ankle_z` [m]; speeds of toe and ankle; `tilt_rad` of the foot from flat."""
+        toe_speed, ankle_speed = speed_m_s
+        toe, ankle = toe_z - self.toe_z, ankle_z - self.ankle_z
+        if toe_speed < REST_M_S:
+            self.toe_z += toe * _rate(toe, upright and toe < TOE_MARGIN_M, dt_s)
+        if ankle_speed < REST_M_S:
+            flat = tilt_rad < FLAT_RAD and toe < ANKLE_MARGIN_M and ankle < ANKLE_MARGIN_M
+            self.ankle_z += ankle * _rate(ankle, upright and flat, dt_s)
+
+
+def _rate(error: float, may_rise: bool, dt_s: float) -> float:
+    """Share of `error` that the floor follows in one frame."""
+    if error < 0.0:
+        return min(1.0, DOWN_PER_S * dt_s)
+    return min(1.0, UP_PER_S * dt_s) if may_rise else 0.0
+
+
+def clearance(toe_above_m: float, ankle_above_m: float, scale: float) -> float:
+    """Height of the robot's lowest sole point above its floor that matches the person's foot [m]."""
+    return scale * max(0.0, min(toe_above_m, ankle_above_m) - LIFTED_M)
+
+
+class GroundCorrection:
+    """Splits what the feet's heights lack into a slow common part and each foot's own rest."""
+
+    def __init__(self) -> None:
+        self._shift_m: float | None = None
+
+    def reset(self) -> None:
+        """Start again from the next frame."""
+        self._shift_m = None
+
+    def whole_body(self, lacking_m: list[float], standing: list[bool], dt_s: float) -> float:
+        """The common shift [m], following the feet that stand; the first frame's smaller lack starts it."""
+        if self._shift_m is None:
+            self._shift_m = min(lacking_m, key=abs)
+            return self._shift_m
+        for lack, stands in zip(lacking_m, standing, strict=True):
+            if stands:
+                self._shift_m += (lack - self._shift_m) * (1.0 - math.exp(-WHOLE_BODY_PER_S * dt_s))
+        return self._shift_m
+
+    @staticmethod
+    def of_foot(lacking_m: float, whole_body_m: float) -> float:
+        """What one foot is moved beyond the common shift [m]."""
+        return min(max(lacking_m - whole_body_m, -FOOT_REACH_M), FOOT_REACH_M)

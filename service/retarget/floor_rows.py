@@ -1,0 +1,135 @@
+"""The solver's rows on the floor: sole corners not below it, locked toes where they are, the rest of the body above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from teleopd.robots.model import Array, IntArray
+from teleopd.service.retarget.foot import FootContact
+from teleopd.service.retarget.kinematics import Kinematics
+from teleopd.service.retarget.one_sided import Rows
+
+SOLE_WEIGHT, TOE_WEIGHT, BODY_WEIGHT = 400.0, 250.0, 400.0
+"""Measured: toes at 100 to 150 slide 1.6 times as much; 400 costs jerk and sinks in falls."""
+BODY_NEAR_M = 0.03
+MOST_BODY = 12
+"""Ends of capsules that become rows in one frame; the lowest win."""
+
+
+class FeetRows:
+    """Rows [0, stop): of each foot its sole corners, then the toe's x and y.
+
+    A point r from the body's origin moves with J_p + J_r x r, so one matrix product gives all rows of both feet, and
+    one scatter of the r fills its matrix.
+    """
+
+    def __init__(self, feet: Sequence[FootContact], model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        self._feet, self._model, self._data = feet, model, data
+        bodies = [foot.body for foot in feet for _ in range(len(foot.soles) + 2)]
+        self.stop = len(bodies)
+        local = [[*foot.soles.tolist(), foot.toe, foot.toe] for foot in feet]
+        self._local: Array = np.array([p for points in local for p in points])
+        self._bodies: IntArray = np.array(bodies, dtype=np.intp)
+        self._frames = [(data.xpos[foot.body], data.xmat[foot.body]) for foot in feet]
+        self._jacobian: Array = np.zeros((6 * len(feet), model.nv))
+        self._parts = [
+            (self._jacobian[6 * i : 6 * i + 3], self._jacobian[6 * i + 3 : 6 * i + 6], foot.body)
+            for i, foot in enumerate(feet)
+        ]
+        self._map: Array = np.zeros((self.stop, 6 * len(feet)))
+        self._flat = self._map.reshape(-1)
+        self._set_up()
+        self._arms: Array = np.zeros((self.stop, 3))
+        self._offset: Array = np.zeros(self.stop)
+        self.toe_rows: IntArray = np.array([r for pair in self._toes for r in pair], dtype=np.intp)
+
+    def _set_up(self) -> None:
+        """Constants of the map, and where the points' coordinates go in it."""
+        to, source, signs, axis = [], [], [], []
+        self._toes: list[tuple[int, int]] = []
+        row = 0
+        for i, foot in enumerate(self._feet):
+            column, width, corners = 6 * i, 6 * len(self._feet), len(foot.soles)
+            for k in range(corners + 2):
+                along = 2 if k < corners else k - corners
+                self._map[row, column + along] = 1.0
+                ahead, behind = (along + 1) % 3, (along + 2) % 3  # (w x r)_a = w_(a+1) r_(a+2) - w_(a+2) r_(a+1)
+                to += [row * width + column + 3 + ahead, row * width + column + 3 + behind]
+                source += [3 * row + behind, 3 * row + ahead]
+                signs += [1.0, -1.0]
+                axis.append(3 * row + along)
+                row += 1
+            self._toes.append((row - 2, row - 1))
+        self._to: IntArray = np.array(to, dtype=np.intp)
+        self._source: IntArray = np.array(source, dtype=np.intp)
+        self._signs: Array = np.array(signs)
+        self._axis: IntArray = np.array(axis, dtype=np.intp)
+
+    def toes_xy(self) -> list[tuple[float, float]]:
+        """Where the toes are at the current kinematics, world [m]."""
+        toes = []
+        for foot, (pos, turn) in zip(self._feet, self._frames, strict=True):
+            (px, py, _), (x, y, z), (a, b, c, d, e, f, *_) = pos.tolist(), foot.toe, turn.tolist()
+            toes.append((px + a * x + b * y + c * z, py + d * x + e * y + f * z))
+        return toes
+
+    def load(self, rows: Rows) -> None:
+        """This frame's locks."""
+        for foot, (x, y) in zip(self._feet, self._toes, strict=True):
+            rows.wanted[x] = rows.wanted[y] = (TOE_WEIGHT * foot.lock.weight) ** 2
+            self._offset[x], self._offset[y] = foot.wanted_toe
+
+    def set_weights(self, rows: Rows) -> None:
+        """Switch the sole rows on."""
+        rows.wanted[: self.stop] = SOLE_WEIGHT * SOLE_WEIGHT
+        rows.wanted[self.toe_rows] = 0.0
+
+    def fill(self, rows: Rows) -> None:
+        """Gaps and gradients at the current kinematics (with `mj_comPos`)."""
+        self._turn()
+        for translation, rotation, body in self._parts:
+            mujoco.mj_jacBody(self._model, self._data, translation, rotation, body)
+        self._flat[self._to] = self._arms.reshape(-1)[self._source] * self._signs
+        np.dot(self._map, self._jacobian, out=rows.jacobian[: self.stop])
+        self._arms += self._data.xpos[self._bodies]
+        np.subtract(self._arms.reshape(-1)[self._axis], self._offset, out=rows.gap[: self.stop])
+
+    def _turn(self) -> None:
+        """The points from their bodies' origins in the world frame."""
+        turns = self._data.xmat[self._bodies].reshape(-1, 3, 3)
+        np.matmul(turns, self._local[:, :, None], out=self._arms[:, :, None])
+
+
+class BodyFloor:
+    """All capsules of the robot: their ends not below the floor. Measured once a frame, like the avoidance."""
+
+    def __init__(self, kinematics: Kinematics, data: mujoco.MjData) -> None:
+        model = self._model = kinematics.model
+        self._data, self._halves, self._radii = data, kinematics.half_lengths, kinematics.radii
+        self._reach = self._halves + self._radii + BODY_NEAR_M
+        self._bodies: IntArray = np.array(model.geom_bodyid, dtype=np.intp)
+        self._jacobian: Array = np.zeros((3, model.nv))
+
+    def measure(self, rows: Rows) -> None:
+        """Append rows for the ends near or below the floor."""
+        data = self._data
+        near = data.geom_xpos[:, 2] < self._reach
+        if not near.any():
+            return
+        found = []
+        for geom in near.nonzero()[0].tolist():
+            for sign in (-1.0, 1.0):
+                point = data.geom_xpos[geom] + sign * self._halves[geom] * data.geom_xmat[geom, 2::3]
+                gap = float(point[2] - self._radii[geom])
+                if gap < BODY_NEAR_M:
+                    found.append((gap, geom, point))
+        found.sort(key=lambda entry: entry[0])
+        for gap, geom, point in found[:MOST_BODY]:
+            k = rows.count
+            mujoco.mj_jac(self._model, data, self._jacobian, None, point, int(self._bodies[geom]))
+            rows.jacobian[k] = self._jacobian[2]
+            rows.gap[k], rows.wanted[k] = gap, BODY_WEIGHT * BODY_WEIGHT
+            rows.count = k + 1

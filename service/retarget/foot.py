@@ -1,0 +1,104 @@
+"""One foot of the person and what it means for the robot's foot: flat where theirs is, toe where theirs is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from teleopd.robots.model import Array
+from teleopd.service.retarget.floor import SourceFloor, smoothstep
+from teleopd.service.retarget.stance import Point, Speed, Stance
+from teleopd.service.retarget.toe_lock import ToeLock
+
+FLAT_LOW_M, FLAT_HIGH_M = 0.015, 0.05
+TILT_LOW_RAD, TILT_HIGH_RAD = 0.25, 0.50
+"""A foot is flattened fully below the low and not at all above the high height of toe and ankle, and tilt."""
+PIVOT_LOW_RAD, PIVOT_HIGH_RAD = 1.0, 1.4
+"""Pitch of the foot up to which the toe, and from which on the ankle, is what is placed."""
+
+
+class FootContact:
+    """What is known of one foot."""
+
+    def __init__(self, row: int, body: int, soles: Array, human_toe: Array, floor: SourceFloor) -> None:
+        """`row` in the targets, `body` of the robot, its sole corners (k, 3) in the body's frame [m].
+
+        `human_toe`: the person's toe joint from their ankle in the T-pose, at the robot's size [m], (3,).
+        """
+        self.row, self.body, self.soles = row, body, soles
+        self.sole_points: list[Point] = soles.tolist()
+        ahead = soles[soles[:, 0] > soles[:, 0].max() - 0.01]
+        self.toe: Point = ahead.mean(axis=0).tolist()
+        """Between the front corners of the sole, in the body's frame [m]."""
+        self._human_toe: Point = human_toe.tolist()
+        self._longer: Point = (np.array(self.toe) - human_toe).tolist()
+        self.floor, self.stance, self.lock = floor, Stance(), ToeLock()
+        self.toe_speed, self.ankle_speed = Speed(), Speed()
+        self.flatness = 0.0
+        self.target_toe = (0.0, 0.0)
+        self.wanted_toe = (0.0, 0.0)
+        """Where the solver holds the toe while `lock.weight` > 0, world xy [m]."""
+
+    def reset(self) -> None:
+        """Forget the motion; the floor stays."""
+        for part in (self.stance, self.lock, self.toe_speed, self.ankle_speed):
+            part.reset()
+        self.flatness = 0.0
+
+    def flatten(self, quat: Point, tilt: float, above: tuple[float, float], upright: bool, follow: float) -> Point:
+        """The orientation wxyz, its z axis turned towards the world's while toe and ankle are low (`above` [m]).
+
+        `tilt` of that axis from the vertical [rad].
+        """
+        wanted = 0.0
+        if upright and tilt < TILT_HIGH_RAD and max(above) < FLAT_HIGH_M:
+            wanted = 1.0 - smoothstep(tilt, TILT_LOW_RAD, TILT_HIGH_RAD)
+            for height in above:
+                wanted *= 1.0 - smoothstep(height, FLAT_LOW_M, FLAT_HIGH_M)
+        self.flatness += (wanted - self.flatness) * follow
+        w, x, y, z = quat
+        zx, zy = 2.0 * (x * z + w * y), 2.0 * (y * z - w * x)
+        across = math.hypot(zx, zy)
+        if self.flatness < 1e-3 or across < 1e-9:
+            return quat
+        half = 0.5 * self.flatness * tilt
+        k = math.sin(half) / across
+        tx, ty, tw = zy * k, -zx * k, math.cos(half)  # turn about (foot's z) x (world's z)
+        return [
+            tw * w - tx * x - ty * y, tw * x + tx * w + ty * z, tw * y + ty * w - tx * z, tw * z + tx * y - ty * x
+        ]  # fmt: skip
+
+    def place(self, quat: Point, flat: Point) -> tuple[float, Point, Point]:
+        """The robot's foot turned to `flat`: height of its lowest corner, its toe, and its ankle's sideways move [m].
+
+        Corner and toe are relative to the ankle. The ankle moves so that the robot's toe rests where the person's does
+        while their foot, at `quat`, turns about it: a longer foot would push its toe along as the heel comes up.
+        """
+        m = matrix(flat)
+        x, y, z = self.toe
+        toe = [m[0] * x + m[1] * y + m[2] * z, m[3] * x + m[4] * y + m[5] * z, m[6] * x + m[7] * y + m[8] * z]
+        low = min([m[6] * x + m[7] * y + m[8] * z for x, y, z in self.sole_points])
+        if quat is not flat:
+            m = matrix(quat)
+        ahead = math.hypot(m[0], m[3])
+        share = 1.0 - smoothstep(math.acos(min(ahead, 1.0)), PIVOT_LOW_RAD, PIVOT_HIGH_RAD)
+        if share == 0.0:
+            return low, toe, [0.0, 0.0]
+        x, y, z = self._human_toe
+        p, q, _ = self._longer
+        c, s = m[0] / ahead, m[3] / ahead
+        across = m[0] * x + m[1] * y + m[2] * z + c * p - s * q - toe[0]
+        along = m[3] * x + m[4] * y + m[5] * z + s * p + c * q - toe[1]
+        return low, toe, [share * across, share * along]
+
+
+def matrix(quat: Point) -> Point:
+    """Rotation matrix of a unit quaternion wxyz, row by row; plain floats are five times as fast as numpy on so few."""
+    w, x, y, z = quat
+    xx, yy, zz, xy, xz, yz, wx, wy, wz = x * x, y * y, z * z, x * y, x * z, y * z, w * x, w * y, w * z
+    return [
+        1.0 - 2.0 * (yy + zz), 2.0 * (xy - wz), 2.0 * (xz + wy),
+        2.0 * (xy + wz), 1.0 - 2.0 * (xx + zz), 2.0 * (yz - wx),
+        2.0 * (xz - wy), 2.0 * (yz + wx), 1.0 - 2.0 * (xx + yy),
+    ]  # fmt: skip

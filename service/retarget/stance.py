@@ -1,0 +1,77 @@
+"""Does this foot of the person stand? From the toe's speed and height alone, one frame after the other.
+
+Speeds are taken on positions low-passed over 30 ms: with 3 mm of sensor noise plain frame differences break a stance
+220 times on a walk instead of 33. Positions themselves are not delayed by it.
+"""
+
+from __future__ import annotations
+
+import math
+
+LOW_PASS_S = 0.030
+STANDS_M_S, LEAVES_M_S = 0.35, 0.60
+"""A toe slower than the first begins to stand, faster than the second leaves [m/s]."""
+LANDED_M_S = 0.30
+STANDS_M, LEAVES_M = 0.06, 0.08
+"""... as for its height above the floor [m]."""
+
+Point = list[float]
+
+
+def following(dt_s: float) -> float:
+    """Share of a change that the low pass follows within `dt_s` [s]."""
+    return 1.0 - math.exp(-dt_s / LOW_PASS_S)
+
+
+class Speed:
+    """Speed of one point."""
+
+    def __init__(self) -> None:
+        self._smooth: Point | None = None
+        self._last: Point = [0.0, 0.0, 0.0]
+        self.m_s = 0.0
+        """[m/s]; 0 before the second frame."""
+        self.now_m_s = 0.0
+        """Without the low pass [m/s]: noisy, but not late."""
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._smooth, self.m_s, self.now_m_s = None, 0.0, 0.0
+
+    def update(self, point: Point, follow: float, dt_s: float) -> float:
+        """The speed after the point moved to `point` [m] within `dt_s` [s], `follow` being `following(dt_s)`."""
+        if self._smooth is None:
+            self._smooth, self._last = list(point), point
+            return self.m_s
+        x, y, z = point
+        a, b, c = self._smooth
+        dx, dy, dz = follow * (x - a), follow * (y - b), follow * (z - c)
+        self._smooth = [a + dx, b + dy, c + dz]
+        self.m_s = math.sqrt(dx * dx + dy * dy + dz * dz) / dt_s
+        self.now_m_s, self._last = math.dist(point, self._last) / dt_s, point
+        return self.m_s
+
+
+class Stance:
+    """One foot, with hysteresis."""
+
+    def __init__(self) -> None:
+        self.stands = False
+
+    def reset(self) -> None:
+        """In the air until the next frame says otherwise."""
+        self.stands = False
+
+    def update(self, speed: Speed, height_m: float, upright: bool) -> bool:
+        """Whether the foot stands, given its toe's speed and height above the floor; never in falls and crawling.
+
+        A foot that lands is taken as soon as it is slow without the low pass too, which lags the impact by two frames.
+        """
+        if not upright:
+            self.stands = False
+        elif self.stands:
+            self.stands = speed.m_s <= LEAVES_M_S and height_m <= LEAVES_M
+        else:
+            landed = speed.now_m_s < LANDED_M_S and speed.m_s < LEAVES_M_S
+            self.stands = (speed.m_s < STANDS_M_S or landed) and height_m < STANDS_M
+        return self.stands
