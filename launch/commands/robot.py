@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 from dataclasses import dataclass
+from types import FrameType
 from typing import Literal
 
 from rich.console import Console
@@ -49,6 +51,8 @@ class Robot:
         console = Console(stderr=True, highlight=False)
         peer = DdsPeer(participant, VirtualRobot(model), mode="" if self.released else "ai")
         console.print(f"{self.robot} (virtual) speaks DDS on {self.interface}, domain {self.domain}; Ctrl-C ends it")
+        for number in (signal.SIGINT, signal.SIGTERM):  # of its own: a shell starts what it puts behind with none
+            signal.signal(number, _end)
         try:
             peer.run(Rate(500), self.seconds)
         except KeyboardInterrupt:
@@ -61,3 +65,7 @@ class Robot:
             soft_wrap=True,
         )
         return 0
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
