@@ -23,10 +23,10 @@ demo: $(READY) ## the whole job with nothing attached: an emulated PICO operator
 	$(BIN)/teleop demo --robot $(ROBOT)
 
 test: $(READY) ## all tests, under 6 minutes
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long" tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long and not hardware" tests
 
 test-long: $(READY) ## the same with 10,000 examples a property, and the long scenarios
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not hardware" tests
 
 check: $(READY) ## ruff, strict types, architecture
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Every fault of the list is injected by a test that exists; what is still missing is shown as expected to fail."""
+"""Every fault of the list is injected by a test that exists; what is still missing is listed."""
 
 from __future__ import annotations
 
@@ -46,8 +46,15 @@ def _exists(name: str) -> bool:
 @pytest.mark.parametrize(("group", "row"), ROWS, ids=lambda part: part if isinstance(part, str) else part["fault"])
 def test_a_fault_is_injected_somewhere(group: str, row: dict[str, Any]):
     assert wrong_with(row) == []
-    if "missing" in row:
-        pytest.xfail(f"{group}, {row['fault']}: {row['missing']}")
+
+
+def test_what_is_still_missing_says_what_it_is():
+    """`pytest -s` lists it: a row without an injection is a gap that is stated, never one that is hidden."""
+    missing = [(group, row["fault"], row["missing"]) for group, row in ROWS if "missing" in row]
+    print(f"\n{len(missing)} of {len(ROWS)} faults are not, or not wholly, injected anywhere")
+    for group, fault, why in missing:
+        print(f"  {group}, {fault}: {why}")
+    assert all(why.strip() for _, _, why in missing)
 
 
 def test_no_fault_is_listed_twice_and_no_group_is_gone():
