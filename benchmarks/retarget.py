@@ -42,6 +42,7 @@ from teleopd.service.retarget import artifacts
 from teleopd.service.retarget.artifacts import Asked
 from teleopd.service.retarget.retargeter import Retargeter, table_path
 from teleopd.service.retarget.robot_shape import RobotShape
+from teleopd.service.retarget.solver_choice import SOLVERS
 from teleopd.service.retarget.tables import RetargetTable, load_table
 
 BVH = Path(__file__).resolve().parents[2] / "shared" / "data" / "bvh"
@@ -310,7 +311,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("clips", nargs="*", help="built-in names or BVH files; default: all of both")
     parser.add_argument("--robot", default="unitree_g1", choices=sorted(TABLES))
-    parser.add_argument("--solver", choices=("fast", "mink"), default="fast", help="of ours")
+    parser.add_argument("--solver", choices=SOLVERS, default="fast", help="of ours")
     parser.add_argument("--noise-mm", type=float, default=0.0, help="white noise on every coordinate [mm]")
     parser.add_argument("--noise-deg", type=float, default=0.0, help="white noise on every orientation [deg]")
     parser.add_argument("--frames", type=int, default=0, help="at most this many frames a clip; 0: all")

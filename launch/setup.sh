@@ -37,3 +37,5 @@ if ! "$venv/bin/python" -m pip install --disable-pip-version-check -e '.[test]' 
   exit 2
 fi
 "$venv/bin/python" -c 'import teleopd.launch.cli' || { echo "set-up failed: teleopd does not import" >&2; exit 2; }
+# Half a minute now instead of before the first run; without it the numpy solver serves.
+"$venv/bin/python" -m teleopd.service.retarget.compiled || echo "the retargeter was not compiled; it runs without" >&2

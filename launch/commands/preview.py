@@ -10,6 +10,7 @@ from teleopd.launch.commands.serve import serve
 from teleopd.launch.config import resolve
 from teleopd.launch.flags import RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
+from teleopd.service.retarget.solver_choice import SolverName
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Preview:
     """Operator whose calibration is used, as stored by `teleop calibrate`; without it the first frame measures."""
     input_filter: Literal["one_euro", "none"] = "one_euro"
     """Filter on the captured motion: one_euro takes sensor noise out and makes hands 2 to 4 ms later; none."""
-    solver: Literal["fast", "mink"] = "fast"
-    """Retargeting solver: fast or mink."""
+    solver: SolverName = "auto"
+    """Retargeting solver: auto (compiled where numba is installed, else fast), fast, compiled or mink."""
     seconds: float = 0.0
     """End after so long [s]."""
     view_port: int = 8765

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from rich.box import SIMPLE
@@ -19,6 +19,7 @@ from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
 from teleopd.service.dataset.retarget_files import Job, NoFiles, find_jobs, run_jobs
+from teleopd.service.retarget.solver_choice import SolverName
 
 WIDE = 190
 """Characters a line of a table that goes into a file or a pipe."""
@@ -50,8 +51,8 @@ class Retarget:
     robot: RobotFlag = "unitree_g1"
     out: Path | None = None
     """Folder for the npz files; made where it is missing."""
-    solver: Literal["fast", "mink"] = "fast"
-    """Retargeting solver: fast or mink."""
+    solver: SolverName = "auto"
+    """Retargeting solver: auto (compiled where numba is installed, else fast), fast, compiled or mink."""
     unit: float = 0.0
     """Metres per unit of the files; 0: that of the skeleton they are written for."""
     jobs: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from teleopd.service.frame_checks import FrameChecks
 from teleopd.service.retarget.artifacts import Asked, Source
 from teleopd.service.retarget.calibration import Calibration
 from teleopd.service.retarget.retargeter import Retargeter, table_path
+from teleopd.service.retarget.solver_choice import SolverName
 from teleopd.service.retarget.tables import Match, SkeletonTable, load_table
 
 HIPS_PER_LEGS = 0.530 / 0.491
@@ -90,7 +90,7 @@ def asked_of(retargeter: Retargeter, pose: HumanPose) -> tuple[Array, Array]:
 
 
 def retarget_clip(
-    robot: RobotModel, clip: MotionClip, *, solver: Literal["fast", "mink"] = "fast",
+    robot: RobotModel, clip: MotionClip, *, solver: SolverName = "fast",
     calibration: Calibration | None = None,
 ) -> Retargeted:  # fmt: skip
     """Every frame of the clip in order. Without `calibration` the first frame calibrates, as live.

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +28,12 @@ from teleopd.service.retarget import artifacts
 from teleopd.service.retarget.calibration import CalibrationError
 from teleopd.service.retarget.retargeter import table_path
 from teleopd.service.retarget.robot_shape import RobotShape
+from teleopd.service.retarget.solver_choice import NoCompiler, SolverName, chosen
 from teleopd.service.retarget.tables import TableError, load_table
 
 ENDINGS = (".bvh",)
 """Motions of people that can be read."""
-BAD = (SourceError, TableError, CalibrationError, NothingRetargeted, OSError, MemoryError)
+BAD = (SourceError, TableError, CalibrationError, NoCompiler, NothingRetargeted, OSError, MemoryError)
 """What is wrong with a file or the disk, not with this program."""
 
 
@@ -49,13 +50,13 @@ class Job:
     robot: str
     out: Path
     """The npz to be written."""
-    solver: Literal["fast", "mink"] = "fast"
+    solver: SolverName = "fast"
     unit_m: float | None = None
     """Metres per unit of the file, where it is not that of its skeleton family."""
 
 
 def find_jobs(
-    given: Sequence[str], robot: str, folder: Path, *, solver: Literal["fast", "mink"] = "fast",
+    given: Sequence[str], robot: str, folder: Path, *, solver: SolverName = "fast",
     unit_m: float | None = None,
 ) -> list[Job]:  # fmt: skip
     """A job for every file, built-in motion, and motion file in a given folder (sorted by name).
@@ -74,11 +75,12 @@ def find_jobs(
             raise NoFiles(f"{text} holds no motion file; looked for {', '.join(f'*{end}' for end in ENDINGS)}")
         motions += found
     jobs: dict[Path, Job] = {}
+    which = chosen(solver)
     for motion in dict.fromkeys(motions):
         out = folder / f"{Path(motion).stem}.npz"
         if out in jobs:
             raise NoFiles(f"{jobs[out].motion} and {motion} would both be written to {out}: retarget them one by one")
-        jobs[out] = Job(motion, robot, out, solver, unit_m)
+        jobs[out] = Job(motion, robot, out, which, unit_m)
     return list(jobs.values())
 
 

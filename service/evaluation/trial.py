@@ -171,7 +171,7 @@ def _stream(
     if isinstance(clip, RobotMotion):
         return MotionStream(model, clip, start_ns), lambda: 0
     person = clip
-    stage = SourceStage(FrameChecks(person.skeleton), Retargeter(model, person.skeleton), source_id=1)
+    stage = SourceStage(FrameChecks(person.skeleton), Retargeter(model, person.skeleton, solver="auto"), source_id=1)
     stream = PoseStream(stage, lambda i: person.pose(i, seq=i, t_ns=0), person.fps, person.frames, start_ns)
     return stream, lambda: stage.rejected
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from teleopd.robots.capsules import capsule_distance
 from teleopd.robots.model import Array, JointLimits
-from teleopd.service.retarget.robot_shape import RobotShape, Shape, capsule_distance
+from teleopd.service.retarget.robot_shape import RobotShape, Shape
 
 Mask = npt.NDArray[np.bool_]
 STANCE_M_S = 0.20

@@ -11,8 +11,8 @@ import mujoco
 import numpy as np
 
 from teleopd.robots.model import Array, IntArray
-from teleopd.service.retarget.capsules import overlap_ends
-from teleopd.service.retarget.kinematics import THIN_M, Kinematics
+from teleopd.service.retarget.capsules import Facing, closest, overlap_ends
+from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows
 from teleopd.service.retarget.tables import KeepApart, TableError, nearest
 
@@ -56,19 +56,18 @@ class Avoidance:
         """Raises TableError as `capsule_pairs`."""
         pairs = capsule_pairs(kinematics, apart)
         self._model, self._data = kinematics.model, data
-        self._first: IntArray = np.array([a for a, _ in pairs], dtype=np.intp)
-        self._second: IntArray = np.array([b for _, b in pairs], dtype=np.intp)
+        self.first: IntArray = np.array([a for a, _ in pairs], dtype=np.intp)
+        self.second: IntArray = np.array([b for _, b in pairs], dtype=np.intp)
         radii, halves = kinematics.radii, kinematics.half_lengths
-        self._surface: Array = radii[self._first] + radii[self._second]
-        reach = self._surface + halves[self._first] + halves[self._second] + NEAR_M
-        self._reach_squared: Array = np.square(reach)
+        self._surface: Array = radii[self.first] + radii[self.second]
+        reach = self._surface + halves[self.first] + halves[self.second] + NEAR_M
+        self.reach_squared: Array = np.square(reach)
         self._bodies = [
             (int(self._model.geom_bodyid[a]), int(self._model.geom_bodyid[b])) for a, b in pairs
         ]  # fmt: skip
         self._pairs, self._surfaces = pairs, self._surface.tolist()
         self._halves = halves.tolist()
-        self._fromto: Array = np.zeros((len(pairs) + MOST, 6))
-        self._points = [(row[:3], row[3:]) for row in self._fromto]
+        self._points: Array = np.zeros((MOST, 2, 3))
         self._there: Array = np.zeros((MOST, 3, self._model.nv))
         self._here: Array = np.zeros((MOST, 3, self._model.nv))
         self._normals: Array = np.zeros((MOST, 1, 3))
@@ -76,45 +75,45 @@ class Avoidance:
 
     def measure(self, rows: Rows) -> None:
         """Append rows for the nearest pairs at the current kinematics of `data`."""
-        model, data, surfaces = self._model, self._data, self._surfaces
-        centres = data.geom_xpos
-        between = centres[self._second]
-        between -= centres[self._first]
-        near = (np.einsum("ij,ij->i", between, between) < self._reach_squared).nonzero()[0].tolist()
+        centres = self._data.geom_xpos
+        between = centres[self.second]
+        between -= centres[self.first]
+        near = (np.einsum("ij,ij->i", between, between) < self.reach_squared).nonzero()[0].tolist()
+        if not near:
+            return
+        at, axes, halves = centres.tolist(), self._data.geom_xmat[:, 2::3].tolist(), self._halves
         found = []
         for i in near:
             a, b = self._pairs[i]
-            reach = surfaces[i] + NEAR_M
-            apart = mujoco.mj_geomDistance(model, data, a, b, reach, self._fromto[i]) + 2.0 * THIN_M
-            if CROSSED_M < apart < reach:  # axes that cross do not say where out is
-                found.append((apart - surfaces[i], i, i))
+            facing = closest(at[a], axes[a], halves[a], at[b], axes[b], halves[b])
+            if CROSSED_M < facing[0] < self._surfaces[i] + NEAR_M:  # axes that cross do not say where out is
+                found.append((facing[0] - self._surfaces[i], i, facing))
         if found:
             found.sort()
-            self._append(rows, self._doubled(found[:MOST]))
+            self._append(rows, self._doubled(found[:MOST], at, axes))
 
-    def _doubled(self, found: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-        """Entries (gap, pair, place of its points), where nearly parallel capsules have one at each end they share."""
-        mats, centres, entries, place = self._data.geom_xmat, self._data.geom_xpos, [], len(self._pairs)
-        for gap, i, own in found:
+    def _doubled(
+        self, found: list[tuple[float, int, Facing]], at: list[list[float]], axes: list[list[float]]
+    ) -> list[tuple[float, int, Facing]]:
+        """Entries (gap, pair, points), where nearly parallel capsules have one at each end they share."""
+        entries: list[tuple[float, int, Facing]] = []
+        for entry in found:
+            _, i, _ = entry
             a, b = self._pairs[i]
-            axis_a, axis_b = mats[a, 2::3].tolist(), mats[b, 2::3].tolist()
-            if abs(axis_a[0] * axis_b[0] + axis_a[1] * axis_b[1] + axis_a[2] * axis_b[2]) < PARALLEL:
-                entries.append((gap, i, own))
+            if abs(axes[a][0] * axes[b][0] + axes[a][1] * axes[b][1] + axes[a][2] * axes[b][2]) < PARALLEL:
+                entries.append(entry)
                 continue
-            halves = self._halves
-            ends = overlap_ends(centres[a].tolist(), axis_a, halves[a], centres[b].tolist(), axis_b, halves[b])
-            for apart, here, there in ends:
-                if place < len(self._points) and CROSSED_M < apart < self._surfaces[i] + NEAR_M:
-                    self._points[place][0][:], self._points[place][1][:] = here, there
-                    entries.append((apart - self._surfaces[i], i, place))
-                    place += 1
+            for facing in overlap_ends(at[a], axes[a], self._halves[a], at[b], axes[b], self._halves[b]):
+                if CROSSED_M < facing[0] < self._surfaces[i] + NEAR_M:
+                    entries.append((facing[0] - self._surfaces[i], i, facing))
         return entries[:MOST]
 
-    def _append(self, rows: Rows, found: list[tuple[float, int, int]]) -> None:
+    def _append(self, rows: Rows, found: list[tuple[float, int, Facing]]) -> None:
         """One row an entry: the velocity of its second point from its first, along the line between them."""
         model, data, n, k = self._model, self._data, len(found), rows.count
-        for j, (gap, i, place) in enumerate(found):
-            (here, there), (a, b) = self._points[place], self._bodies[i]
+        self._points[:n] = [facing[1:] for _, _, facing in found]
+        for j, (gap, i, _) in enumerate(found):
+            (here, there), (a, b) = self._points[j], self._bodies[i]
             mujoco.mj_jac(model, data, self._here[j], None, here, a)
             mujoco.mj_jac(model, data, self._there[j], None, there, b)
             np.subtract(there, here, out=self._normals[j, 0])

@@ -31,8 +31,9 @@ class FeetRows:
         bodies = [foot.body for foot in feet for _ in range(len(foot.soles) + 2)]
         self.stop = len(bodies)
         local = [[*foot.soles.tolist(), foot.toe, foot.toe] for foot in feet]
-        self._local: Array = np.array([p for points in local for p in points])
-        self._bodies: IntArray = np.array(bodies, dtype=np.intp)
+        self.local: Array = np.array([p for points in local for p in points])
+        """The rows' points in their bodies' frames [m], (stop, 3)."""
+        self.bodies: IntArray = np.array(bodies, dtype=np.intp)
         self._frames = [(data.xpos[foot.body], data.xmat[foot.body]) for foot in feet]
         self._jacobian: Array = np.zeros((6 * len(feet), model.nv))
         self._parts = [
@@ -43,7 +44,10 @@ class FeetRows:
         self._flat = self._map.reshape(-1)
         self._set_up()
         self._arms: Array = np.zeros((self.stop, 3))
-        self._offset: Array = np.zeros(self.stop)
+        self.offset: Array = np.zeros(self.stop)
+        """What gaps are measured from: 0, the floor; for toes where they are held [m]."""
+        self.along: IntArray = self._axis % 3
+        """World axis of each row."""
         self.toe_rows: IntArray = np.array([r for pair in self._toes for r in pair], dtype=np.intp)
 
     def _set_up(self) -> None:
@@ -80,7 +84,7 @@ class FeetRows:
         """This frame's locks."""
         for foot, (x, y) in zip(self._feet, self._toes, strict=True):
             rows.wanted[x] = rows.wanted[y] = (TOE_WEIGHT * foot.lock.weight) ** 2
-            self._offset[x], self._offset[y] = foot.wanted_toe
+            self.offset[x], self.offset[y] = foot.wanted_toe
 
     def set_weights(self, rows: Rows) -> None:
         """Switch the sole rows on."""
@@ -94,13 +98,13 @@ class FeetRows:
             mujoco.mj_jacBody(self._model, self._data, translation, rotation, body)
         self._flat[self._to] = self._arms.reshape(-1)[self._source] * self._signs
         np.dot(self._map, self._jacobian, out=rows.jacobian[: self.stop])
-        self._arms += self._data.xpos[self._bodies]
-        np.subtract(self._arms.reshape(-1)[self._axis], self._offset, out=rows.gap[: self.stop])
+        self._arms += self._data.xpos[self.bodies]
+        np.subtract(self._arms.reshape(-1)[self._axis], self.offset, out=rows.gap[: self.stop])
 
     def _turn(self) -> None:
         """The points from their bodies' origins in the world frame."""
-        turns = self._data.xmat[self._bodies].reshape(-1, 3, 3)
-        np.matmul(turns, self._local[:, :, None], out=self._arms[:, :, None])
+        turns = self._data.xmat[self.bodies].reshape(-1, 3, 3)
+        np.matmul(turns, self.local[:, :, None], out=self._arms[:, :, None])
 
 
 class BodyFloor:

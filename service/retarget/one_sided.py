@@ -32,27 +32,30 @@ class Rows:
         """Squared weight of the row where it takes part; 0 switches it off."""
         self.count = 0
         """Rows [0, count) are looked at."""
-        self._side: Array = np.ones(capacity)
-        self._standing: Array = np.zeros(capacity)
-        self._tolerance: Array = np.full(capacity, -VIOLATED_M)
+        self.side: Array = np.ones(capacity)
+        """1: takes part; scratch between `take_part` and `correct`."""
+        self.standing: Array = np.zeros(capacity)
+        """1: two-sided."""
+        self.tolerance: Array = np.full(capacity, -VIOLATED_M)
+        """Gap after a step below which a row that takes no part is missed [m]."""
 
     def reset(self) -> None:
         """All rows off and one-sided."""
         self.count = 0
-        self.wanted[:], self._standing[:], self._tolerance[:] = 0.0, 0.0, -VIOLATED_M
+        self.wanted[:], self.standing[:], self.tolerance[:] = 0.0, 0.0, -VIOLATED_M
 
     def stand(self, rows: npt.NDArray[np.intp]) -> None:
         """Make rows two-sided."""
-        self._standing[rows] = 1.0
-        self._tolerance[rows] = -np.inf
+        self.standing[rows] = 1.0
+        self.tolerance[rows] = -np.inf
 
     def take_part(self) -> None:
         """Decide which rows take part at the current gaps, and give them their residual and weight."""
         n = self.count
         gap, weights = self.gap[:n], self._weights_squared[:n]
         np.negative(gap, out=self._residual[:n])
-        np.less(gap, 0.0, out=self._side[:n])  # 1 takes part, 0 does not
-        np.maximum(self._side[:n], self._standing[:n], out=weights)
+        np.less(gap, 0.0, out=self.side[:n])  # 1 takes part, 0 does not
+        np.maximum(self.side[:n], self.standing[:n], out=weights)
         weights *= self.wanted[:n]
 
     def correct(self, hessian: Array, gradient: Array, step: Array) -> bool:
@@ -62,8 +65,8 @@ class Rows:
             return False
         after = np.dot(self.jacobian[:n], step)
         after += self.gap[:n]
-        side = self._side[:n]
-        limits = self._tolerance[:n] + (VIOLATED_M - HELD_M) * side
+        side = self.side[:n]
+        limits = self.tolerance[:n] + (VIOLATED_M - HELD_M) * side
         side *= -2.0
         side += 1.0  # -1 took part: may not end above; 1 took none: may not end below
         after *= side

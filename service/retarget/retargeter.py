@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -14,8 +13,8 @@ from teleopd.service.retarget import quaternions as quat
 from teleopd.service.retarget.calibration import Calibration, CalibrationError
 from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.kinematics import Kinematics
-from teleopd.service.retarget.mink_solver import MinkSolver
 from teleopd.service.retarget.solver import FastSolver, IkSolver
+from teleopd.service.retarget.solver_choice import SolverName, solver_class
 from teleopd.service.retarget.tables import NoTable, RetargetTable, check_names, load_table
 from teleopd.service.retarget.targets import TargetMap, Targets
 from teleopd.service.retarget.velocity import VelocityEstimator
@@ -47,7 +46,7 @@ class Retargeter:
         model: RobotModel,
         skeleton: Skeleton,
         *,
-        solver: Literal["fast", "mink"] = "fast",
+        solver: SolverName = "fast",
         contacts: bool | None = None,
         avoidance: bool | None = None,
         calibration: Calibration | None = None,
@@ -64,7 +63,7 @@ class Retargeter:
             NoTable: the robot has no table for this skeleton; the message lists the ones it has.
             TableError: the table is wrong, or names bodies that do not exist.
             CalibrationError: the calibration is of another kind of skeleton.
-            ValueError: an unknown solver.
+            ValueError: an unknown solver, or the compiled one where it cannot be had.
         """
         if calibration is not None and calibration.family != skeleton.family:
             raise CalibrationError(
@@ -202,10 +201,7 @@ class Retargeter:
             root_ang_vel_w=velocity.root_ang_w, q=out[7:], dq=velocity.q,
         )  # fmt: skip
 
-    def _make_solver(self, name: str) -> IkSolver:
-        kinds: dict[str, type[FastSolver] | type[MinkSolver]] = {"fast": FastSolver, "mink": MinkSolver}
-        if name not in kinds:
-            raise ValueError(f"unknown retargeting solver '{name}'; valid: {', '.join(kinds)}")
+    def _make_solver(self, name: SolverName) -> IkSolver:
         matches = self._family.match
         ids = self._kinematics.body_ids([m.robot for m in matches])
-        return kinds[name](self._kinematics, matches, ids, self._family.stage, self._table.solver)
+        return solver_class(name)(self._kinematics, matches, ids, self._family.stage, self._table.solver)

@@ -127,22 +127,3 @@ class RobotShape:
             turns = data.xmat[self._capsule_bodies].reshape(-1, 3, 3)
             ends[i] = data.xpos[self._capsule_bodies, None] + np.einsum("cij,cej->cei", turns, self._ends)
         return Shape(pos, quat, toes, sites.reshape(n, 2, -1), ends)
-
-
-def capsule_distance(a: Array, b: Array) -> Array:
-    """Distance between the axes of capsules, segments (..., 2, 3) each, over leading axes.
-
-    Closest points of two segments: Ericson, Real-Time Collision Detection, 5.1.9, vectorised.
-    """
-    p, q = a[..., 0, :], b[..., 0, :]
-    d1, d2, r = a[..., 1, :] - p, b[..., 1, :] - q, p - q
-    aa, ee, ff = np.sum(d1 * d1, -1), np.sum(d2 * d2, -1), np.sum(d2 * r, -1)
-    bb, cc = np.sum(d1 * d2, -1), np.sum(d1 * r, -1)
-    tiny = 1e-12
-    denominator = aa * ee - bb * bb
-    s = np.where(denominator > tiny, (bb * ff - cc * ee) / np.maximum(denominator, tiny), 0.0)
-    s = np.clip(s, 0.0, 1.0)
-    t = np.clip((bb * s + ff) / np.maximum(ee, tiny), 0.0, 1.0)
-    s = np.clip((bb * t - cc) / np.maximum(aa, tiny), 0.0, 1.0)
-    between: Array = np.linalg.norm(r + d1 * s[..., None] - d2 * t[..., None], axis=-1)
-    return between

@@ -67,6 +67,10 @@ class Buffers:
             views.setdefault(int(body_ids[i]), [None, None])[1] = self.jacobian[3 * k : 3 * k + 3]
         self.bodies = [(body, p, r) for body, (p, r) in views.items()]
         """Per body: where `mj_jacBody` writes its translational and rotational rows; one call serves both."""
+        self.body_ids = self._position_ids, self._rotation_ids
+        """Bodies of the position rows, three rows each, and of the rotation rows behind them."""
+        self.targets = self._target_pos, self._target_quat
+        """What `load` fills: positions [m], conjugates of orientations."""
 
     def load(self, targets: Targets, contacts: Contacts | None) -> None:
         """Take this frame's targets; feet that stand by `contacts` are asked for at their lock, and more in height."""

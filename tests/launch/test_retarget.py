@@ -63,7 +63,7 @@ def test_json_is_a_line_a_clip_and_a_bad_file_is_status_1(capsys: pytest.Capture
         (["wave"], "no folder to write to: give one with --out DIR"),
         (["wave", "--out", "x", "--unit", "-1"], "--unit is -1; give metres per unit, as 0.01 for centimetres, or 0"),
         (["wave", "--out", "x", "--jobs", "-1"], "--jobs is -1; give 1 to 256, or 0 for one a core"),
-        (["wave", "--out", "x", "--solver", "slow"], "--solver is 'slow'; choose one of: fast, mink"),
+        (["wave", "--out", "x", "--solver", "slow"], "--solver is 'slow'; choose one of: auto, fast, compiled, mink"),
         (
             ["wave", "--out", "x", "--robot", "unitree_g2"],
             "unknown robot 'unitree_g2'; did you mean 'unitree_g1'? Valid: unitree_g1, unitree_h1, unitree_h1_2",

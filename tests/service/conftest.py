@@ -37,7 +37,7 @@ def walk() -> MotionClip:
 
 
 def make_source_stage() -> SourceStage:
-    return SourceStage(FrameChecks(MVN), Retargeter(MODEL, MVN), source_id=7)
+    return SourceStage(FrameChecks(MVN), Retargeter(MODEL, MVN, solver="auto"), source_id=7)
 
 
 @pytest.fixture

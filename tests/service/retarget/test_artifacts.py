@@ -9,13 +9,14 @@ import mujoco
 import numpy as np
 import pytest
 
+from teleopd.robots.capsules import capsule_distance
 from teleopd.robots.model import Array, RobotModel
 from teleopd.robots.unitree_g1.model import MODEL as G1
 from teleopd.robots.unitree_h1.model import MODEL as H1
 from teleopd.robots.unitree_h1_2.model import MODEL as H1_2
 from teleopd.service.retarget import artifacts
 from teleopd.service.retarget.artifacts import Asked, Source
-from teleopd.service.retarget.robot_shape import RobotShape, capsule_distance
+from teleopd.service.retarget.robot_shape import RobotShape
 
 FPS = 50.0
 

@@ -225,7 +225,7 @@ def test_a_robot_without_any_table_is_refused_by_name(robot: RobotModel, tmp_pat
 
 
 def test_an_unknown_solver_lists_the_known_ones(robot: RobotModel):
-    with pytest.raises(ValueError, match="unknown retargeting solver 'scipy'; valid: fast, mink"):
+    with pytest.raises(ValueError, match="unknown retargeting solver 'scipy'; valid: auto, fast, compiled, mink"):
         Retargeter(robot, MVN, solver="scipy")  # type: ignore[arg-type]
 
 

@@ -1,0 +1,152 @@
+"""The box-constrained quadratic problem of one step, compiled: projected Newton, as in MuJoCo's `mju_boxQP`.
+
+The problem is strictly convex, so its minimum is one point, whoever finds it. Source: Tassa, Mansard, Todorov,
+"Control-limited differential dynamic programming", ICRA 2014, section III.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from teleopd.service.retarget.compiled.jit import compiled
+
+MOST_STEPS = 100
+SUFFICIENT, SHORTER, SHORTEST = 0.1, 0.5, 1e-12
+"""Armijo's share of the promised decrease, how the line search shortens, and where it gives up."""
+FLAT, NEARLY_FLAT = 1e-20, 1e-10
+"""Decrease promised by a Newton step below which the minimum is reached, or is too small to be seen in the value."""
+
+
+@compiled
+def normal_equations(jacobian: Any, weights: Any, residual: Any, rows: int, hessian: Any, gradient: Any) -> None:
+    """H = J^T W J and g = -J^T W e over the first `rows` rows; most of a row is 0, which is skipped."""
+    nv = hessian.shape[0]
+    columns = np.empty(nv, dtype=np.intp)
+    hessian[:] = 0.0
+    gradient[:] = 0.0
+    for row in range(rows):
+        weight = weights[row]
+        if weight != 0.0:
+            add_row(jacobian[row], weight, -residual[row], hessian, gradient, columns)
+    for i in range(nv):
+        for j in range(i):
+            hessian[j, i] = hessian[i, j]
+
+
+@compiled
+def add_row(row: Any, weight: float, gap: float, hessian: Any, gradient: Any, columns: Any) -> None:
+    """One row of a least-squares problem into the lower triangle; `columns` is scratch of length nv."""
+    count = 0
+    for j in range(len(row)):
+        if row[j] != 0.0:
+            columns[count] = j
+            count += 1
+    for a in range(count):
+        i = columns[a]
+        scaled = weight * row[i]
+        gradient[i] += scaled * gap
+        for b in range(a + 1):
+            hessian[i, columns[b]] += scaled * row[columns[b]]
+
+
+@compiled
+def _factorise(hessian: Any, free: Any, count: int, factor: Any) -> bool:
+    """Cholesky of the free part, lower triangle; False where it is not positive definite."""
+    for a in range(count):
+        i = free[a]
+        for b in range(a + 1):
+            total = hessian[i, free[b]]
+            for k in range(b):
+                total -= factor[a, k] * factor[b, k]
+            if a == b:
+                if not total > 0.0:
+                    return False
+                factor[a, a] = math.sqrt(total)
+            else:
+                factor[a, b] = total / factor[b, b]
+    return True
+
+
+@compiled
+def _newton(slope: Any, free: Any, count: int, factor: Any, search: Any) -> None:
+    """Into `search[:count]`: the step to the minimum over the free coordinates, the others staying."""
+    for a in range(count):
+        total = -slope[free[a]]
+        for b in range(a):
+            total -= factor[a, b] * search[b]
+        search[a] = total / factor[a, a]
+    for a in range(count - 1, -1, -1):
+        last = search[a] / factor[a, a]
+        search[a] = last
+        for b in range(a):
+            search[b] -= factor[a, b] * last
+
+
+@compiled
+def _value(hessian: Any, gradient: Any, x: Any) -> float:
+    total = 0.0
+    for i in range(len(x)):
+        inner = 0.0
+        for j in range(len(x)):
+            inner += hessian[i, j] * x[j]
+        total += x[i] * (gradient[i] + 0.5 * inner)
+    return total
+
+
+@compiled
+def box_qp(hessian: Any, gradient: Any, lower: Any, upper: Any, x: Any, work: Any) -> bool:
+    """Minimise x^T H x / 2 + g^T x within lower <= x <= upper, starting from 0, which must lie inside; into `x`.
+
+    `work`: scratch (factor (nv, nv), search (nv,), trial (nv,), free (nv,) int, slope (nv,)). False where the free
+    part of H is not positive definite.
+    """
+    factor, search, trial, free, slope = work
+    nv, before = len(x), -1
+    x[:] = 0.0
+    value = 0.0
+    for _ in range(MOST_STEPS):
+        count, changed = 0, 0
+        for i in range(nv):
+            total = gradient[i]
+            for j in range(nv):
+                total += hessian[i, j] * x[j]
+            slope[i] = total
+            if not ((x[i] <= lower[i] and total > 0.0) or (x[i] >= upper[i] and total < 0.0)):
+                if before < 0 or count >= before or free[count] != i:
+                    changed = 1
+                free[count] = i
+                count += 1
+        if count == 0:
+            return True
+        if changed or count != before:
+            if not _factorise(hessian, free, count, factor):
+                return False
+        before = count
+        _newton(slope, free, count, factor, search)
+        promised = 0.0
+        for a in range(count):
+            promised -= search[a] * slope[free[a]]
+        if not promised > FLAT:
+            return True
+        length = 1.0
+        while True:
+            moved = 0.0
+            for i in range(nv):
+                trial[i] = x[i]
+            for a in range(count):
+                i = free[a]
+                trial[i] = min(max(x[i] + length * search[a], lower[i]), upper[i])
+                moved += slope[i] * (trial[i] - x[i])
+            new = _value(hessian, gradient, trial)
+            if value - new >= -SUFFICIENT * moved or promised < NEARLY_FLAT:
+                break
+            length *= SHORTER
+            if length < SHORTEST:
+                return True
+        for i in range(nv):
+            x[i] = trial[i]
+        value = new
+    return True

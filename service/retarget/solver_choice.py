@@ -1,0 +1,58 @@
+"""Which inverse kinematics: by name, or the fastest that is ready. Importing this is cheap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from teleopd.service.retarget.compiled import cache
+
+if TYPE_CHECKING:
+    from teleopd.service.retarget.mink_solver import MinkSolver
+    from teleopd.service.retarget.solver import FastSolver
+
+SolverName = Literal["auto", "fast", "compiled", "mink"]
+SOLVERS: tuple[SolverName, ...] = ("auto", "fast", "compiled", "mink")
+
+
+class NoCompiler(ValueError):
+    """The compiled solver was asked for by name and cannot be had."""
+
+
+def chosen(name: SolverName) -> SolverName:
+    """`auto` becomes `compiled` where numba is installed and has compiled before, else `fast`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name not in SOLVERS:
+        raise ValueError(f"unknown retargeting solver '{name}'; valid: {', '.join(SOLVERS)}")
+    if name == "auto":
+        return "compiled" if cache.is_ready() else "fast"
+    return name
+
+
+def solver_class(name: SolverName) -> type[FastSolver] | type[MinkSolver]:
+    """The solver to build.
+
+    Raises:
+        NoCompiler: `compiled`, and numba is missing or does not work here; with `auto` the numpy solver serves then.
+        ValueError: an unknown name.
+    """
+    from teleopd.service.retarget.mink_solver import MinkSolver
+    from teleopd.service.retarget.solver import FastSolver
+
+    wanted = chosen(name)
+    if wanted == "mink":
+        return MinkSolver
+    if wanted == "fast":
+        return FastSolver
+    try:
+        from teleopd.service.retarget.compiled.solver import CompiledSolver
+    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: numba finds nowhere to keep what it compiles
+        if name == "auto":
+            return FastSolver
+        raise NoCompiler(
+            f"solver 'compiled' needs numba, which does not import here ({error}); pip install 'teleopd[fast]', or "
+            "take solver 'fast'"
+        ) from None
+    return CompiledSolver

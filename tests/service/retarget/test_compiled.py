@@ -1,0 +1,191 @@
+"""The compiled solver: MuJoCo's kinematics, MuJoCo's quadratic problem, and the numpy path's solution to rounding."""
+
+from __future__ import annotations
+
+import msgspec
+import mujoco
+import numpy as np
+import pytest
+
+from teleopd.drivers.human_pose import HumanPose
+from teleopd.drivers.motion_file.library import load_motion
+from teleopd.robots.catalog import load_robot
+from teleopd.robots.model import Array, RobotModel
+from teleopd.service.dataset.retarget_clip import pose_of
+from teleopd.service.retarget import capsules, solver_choice
+from teleopd.service.retarget.compiled import cache, memory
+from teleopd.service.retarget.compiled.quadratic import box_qp
+from teleopd.service.retarget.compiled.tree import forward, integrate, moves, place_of, tree_of
+from teleopd.service.retarget.kinematics import Kinematics
+from teleopd.service.retarget.retargeter import Retargeter
+from teleopd.service.retarget.solver import FastSolver
+from teleopd.service.retarget.solver_choice import NoCompiler, chosen, solver_class
+
+ROBOTS = ("unitree_g1", "unitree_h1", "unitree_h1_2")
+
+
+def somewhere(kinematics: Kinematics, rng: np.random.Generator) -> Array:
+    robot = kinematics.robot
+    quat = rng.normal(size=4)
+    return kinematics.qpos(
+        rng.uniform(-1, 1, 3), quat / np.linalg.norm(quat), rng.uniform(robot.limits.q_lower, robot.limits.q_upper)
+    )
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_kinematics_and_jacobians_are_mujocos(name: str):
+    kinematics, rng = Kinematics(load_robot(name)), np.random.default_rng(3)
+    model, ours, theirs = kinematics.model, mujoco.MjData(kinematics.model), mujoco.MjData(kinematics.model)
+    tree, place = tree_of(kinematics), place_of(kinematics, ours)
+    for _ in range(5):
+        theirs.qpos[:] = somewhere(kinematics, rng)
+        mujoco.mj_kinematics(model, theirs)
+        mujoco.mj_comPos(model, theirs)
+        forward(tree, np.array(theirs.qpos), place)
+        for field in ("xpos", "xmat", "geom_xpos", "geom_xmat"):
+            np.testing.assert_allclose(getattr(ours, field)[1:], getattr(theirs, field)[1:], atol=1e-13)
+        np.testing.assert_allclose(ours.xquat[1:], theirs.xquat[1:], atol=1e-13)
+        body, point = model.nbody - 1, rng.uniform(-1, 1, 3)
+        jacobian = np.zeros((3, model.nv))
+        mujoco.mj_jac(model, theirs, jacobian, None, point, body)
+        found = np.zeros((3, model.nv))
+        for dof in tree.chain[tree.chain_start[body] : tree.chain_start[body + 1]]:
+            found[:, dof] = moves(place, int(dof), *point)
+        np.testing.assert_allclose(found, jacobian, atol=1e-13)
+
+
+def test_a_step_is_integrated_as_mujoco_does(robot: RobotModel):
+    kinematics, rng = Kinematics(robot), np.random.default_rng(5)
+    for size in (0.3, 0.0):
+        start, step = somewhere(kinematics, rng), size * rng.normal(size=kinematics.model.nv)
+        ours, theirs = np.array(start), np.array(start)
+        integrate(tree_of(kinematics), ours, step)
+        mujoco.mj_integratePos(kinematics.model, theirs, step, 1.0)
+        np.testing.assert_allclose(ours, theirs, atol=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_quadratic_problem_has_mujocos_minimum(seed: int):
+    rng, n = np.random.default_rng(seed), 35
+    rows = rng.normal(size=(20 + seed, n)) * rng.uniform(0.1, 10.0, n)
+    hessian, gradient = rows.T @ rows + 0.5 * np.eye(n), 30.0 * rng.normal(size=n)
+    lower, upper = -rng.uniform(0.0, 0.3, n), rng.uniform(0.0, 0.3, n)
+    lower[:6], upper[:6] = -1e10, 1e10
+    theirs, factor = np.zeros(n), np.zeros((n, n + 7))
+    mujoco.mju_boxQP(theirs, factor, None, hessian, gradient, lower, upper)
+    ours = np.full(n, 7.0)
+    work = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.intp), np.zeros(n)
+    assert box_qp(hessian, gradient, lower, upper, ours, work)
+    assert (ours >= lower).all() and (ours <= upper).all() and ((ours == lower) | (ours == upper)).sum() > 3
+    np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_a_problem_that_is_not_convex_is_refused():
+    n = 3
+    work = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.intp), np.zeros(n)
+    assert not box_qp(-np.eye(n), np.ones(n), -np.ones(n), np.ones(n), np.zeros(n), work)
+
+
+@pytest.mark.parametrize(
+    ("motion", "name"), [("walk", "unitree_g1"), ("squat", "unitree_h1"), ("reach", "unitree_h1_2")]
+)
+def test_both_paths_give_one_motion(motion: str, name: str):
+    clip, model = load_motion(motion), load_robot(name)
+    numpy_path, compiled_path = (Retargeter(model, clip.skeleton, solver=s) for s in ("fast", "compiled"))
+    step = max(1, round(clip.fps / 60.0))
+    for frame in range(0, min(clip.frames, 90 * step), step):
+        pose = pose_of(clip, frame)
+        one, other = numpy_path.update(pose), compiled_path.update(pose)
+        assert one is not None and other is not None
+        np.testing.assert_allclose(other.q, one.q, atol=1e-9)
+        np.testing.assert_allclose(other.root_pos_w, one.root_pos_w, atol=1e-9)
+        np.testing.assert_allclose(other.root_quat_w, one.root_quat_w, atol=1e-9)
+
+
+@pytest.mark.parametrize("clip_name", ["xsens_gmr_boxing_120Hz", "lafan1_fallAndGetUp1_subject1"])
+def test_both_paths_give_one_motion_of_a_real_person(robot: RobotModel, shared_data, clip_name: str):
+    """Hands at the body in the first; knees, hands and pelvis on the floor in the second."""
+    clip = load_motion(str(shared_data / "bvh" / f"{clip_name}.bvh"))
+    numpy_path, compiled_path = (Retargeter(robot, clip.skeleton, solver=s) for s in ("fast", "compiled"))
+    step = max(1, round(clip.fps / 30.0))
+    floor_frames = 0
+    for frame in range(0, min(clip.frames, 500 * step), step):
+        pose = pose_of(clip, frame)
+        one, other = numpy_path.update(pose), compiled_path.update(pose)
+        assert one is not None and other is not None
+        np.testing.assert_allclose(other.q, one.q, atol=1e-9, err_msg=f"frame {frame}")
+        np.testing.assert_allclose(other.root_pos_w, one.root_pos_w, atol=1e-9)
+        floor_frames += bool(one.root_pos_w[2] < 0.4)
+    assert (floor_frames > 20) == clip_name.startswith("lafan")
+
+
+def test_frames_that_lack_a_body_and_absurd_ones_are_the_same_too(robot: RobotModel, walk: list[HumanPose]):
+    numpy_path, compiled_path = (Retargeter(robot, walk[0].skeleton, solver=s) for s in ("fast", "compiled"))
+    valid = np.ones(len(walk[0].valid), dtype=bool)
+    valid[-1] = False
+    for k, pose in enumerate(walk[:40]):
+        given = pose._replace(valid=valid) if k % 3 == 1 else pose
+        given = given._replace(pos_w=given.pos_w * (1.0 + 0.3 * (k == 20)))
+        one, other = numpy_path.update(given), compiled_path.update(given)
+        assert one is not None and other is not None
+        np.testing.assert_allclose(other.q, one.q, atol=1e-9)
+
+
+def test_segments_that_cross_touch_and_are_parallel():
+    x, y = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+    assert capsules.closest((0, 0, 0), x, 1.0, (0, 0, 0.5), y, 1.0) == (0.5, (0, 0, 0), (0, 0, 0.5))
+    distance, here, there = capsules.closest((0, 0, 0), x, 1.0, (4.0, 0, 0), x, 1.0)
+    assert distance == 2.0 and here == (1.0, 0, 0) and there == (3.0, 0, 0)
+    distance, here, there = capsules.closest((0, 0, 0), x, 1.0, (0.5, 2.0, 0), y, 1.0)
+    assert (distance, here, there) == (1.0, (0.5, 0, 0), (0.5, 1.0, 0))
+
+
+def test_the_nearest_points_are_nearest(rng=np.random.default_rng(8)):
+    t = np.linspace(-1.0, 1.0, 201)[:, None]
+    for _ in range(50):
+        c, u, d, v = rng.normal(size=(4, 3))
+        u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
+        grid = np.linalg.norm((c + 0.7 * t * u)[:, None] - (d + 0.4 * t * v)[None], axis=2).min()
+        distance, here, there = capsules.closest(c.tolist(), u.tolist(), 0.7, d.tolist(), v.tolist(), 0.4)
+        assert grid - 0.01 <= distance <= grid + 1e-12
+        assert distance == pytest.approx(float(np.linalg.norm(np.subtract(here, there))))
+
+
+def test_a_table_holds_what_compiled_code_can_read():
+    with pytest.raises(ValueError, match="array 1: contiguous float64 or intp of one or two dimensions is needed"):
+        memory.table([np.zeros(3), np.zeros((4, 4))[:, :2]])
+    with pytest.raises(ValueError, match="array 0"):
+        memory.table([np.zeros(3, dtype=np.float32)])
+
+
+def test_auto_takes_what_is_ready(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cache, "is_ready", lambda: True)
+    assert chosen("auto") == "compiled" and chosen("fast") == "fast" and chosen("mink") == "mink"
+    monkeypatch.setattr(cache, "is_ready", lambda: False)
+    assert chosen("auto") == "fast" and solver_class("auto") is FastSolver
+
+
+def test_without_numba_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "teleopd.service.retarget.compiled.solver", None)
+    with pytest.raises(NoCompiler, match=r"^solver 'compiled' needs numba, which does not .*'teleopd\[fast\]'"):
+        solver_class("compiled")
+    monkeypatch.setattr(cache, "is_ready", lambda: True)
+    assert solver_class("auto") is FastSolver
+
+
+def test_the_cache_moves_with_its_sources(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    before = cache.folder()
+    source = tmp_path / "steps.py"
+    source.write_text("x = 1")
+    monkeypatch.setattr(cache, "SOURCES", (*cache.SOURCES, source))
+    assert cache.folder() != before
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.folder().parent == tmp_path / "teleopd" and not cache.is_ready()
+
+
+def test_every_name_has_a_solver():
+    assert set(solver_choice.SOLVERS) == set(msgspec.inspect.type_info(solver_choice.SolverName).values)
+    with pytest.raises(ValueError, match="unknown retargeting solver 'scipy'; valid: auto, fast, compiled, mink"):
+        solver_class("scipy")  # type: ignore[arg-type]
