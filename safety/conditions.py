@@ -77,6 +77,8 @@ class Conditions:
                 found |= 1 << Cause.MOTOR_WARM
                 if robot.hot:
                     found |= 1 << Cause.MOTOR_HOT
+        if robot.foreign(now_ns):
+            found |= 1 << Cause.FOREIGN_COMMANDS
         if mode in DRIVEN_MODES:
             if gap_ns > self._ns["command_gap"]:
                 found |= 1 << Cause.COMMAND_GAP
@@ -98,6 +100,8 @@ class Conditions:
                 found |= 1 << Cause.TARGETS_LOST
         if watch.invalid_ticks >= self._invalid_ticks:
             found |= 1 << Cause.TARGETS_INVALID
+        if watch.targets is not None and watch.targets.limb_held:
+            found |= 1 << Cause.LIMB_HELD
         return found | self._tilt(now_ns)
 
     def of_source(self, mode: Mode, in_mode_ns: int, engaged_source: int, now_ns: int) -> int:

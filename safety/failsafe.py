@@ -87,7 +87,7 @@ TABLE: tuple[Row, ...] = (
     Row(C.STATE_LATE, A.WARN, _AUTO, SENDING_MODES, ("state_late",),
         "The robot's reports are late."),
     Row(C.STATE_LOST, A.DAMP, _RESET, SENDING_MODES, ("state_lost",),
-        "The robot stopped reporting: nothing that is sent could be judged."),
+        "The robot stopped reporting, or only repeats itself or sends wrong checksums: nothing could be judged."),
     Row(C.STATE_INVALID, A.DAMP, _RESET, SENDING_MODES, (),
         "The robot reported a number that is not finite or not possible."),
     Row(C.TILT_ERROR, A.DAMP, _RESET, POLICY_MODES,
@@ -125,6 +125,10 @@ TABLE: tuple[Row, ...] = (
         "The service is ending."),
     Row(C.POSE_MISMATCH, A.WARN, _AUTO, frozenset(), ("pose_error",),
         "The operator's pose is too far from the robot's to engage."),
+    Row(C.FOREIGN_COMMANDS, A.RETURN, _AUTO, HEARD_MODES, ("foreign_quiet",),
+        "Another program commands the motors too: the robot goes back to standing and cannot be engaged; stop it."),
+    Row(C.LIMB_HELD, A.WARN, _AUTO, POLICY_MODES, ("reference_overlap",),
+        "The reference would drive one part of the robot into another: that limb is held, the rest goes on."),
 )  # fmt: skip
 BY_CAUSE: dict[Cause, Row] = {row.cause: row for row in TABLE}
 

@@ -26,7 +26,7 @@ class Obstacles:
         self._pose_error = t.value("pose_error")
 
     def of_robot(self, now_ns: int) -> int:
-        """The robot reports, possible values, as the hardware it should be, without faults."""
+        """The robot reports, possible values, as the hardware it should be, without faults; nobody else commands it."""
         robot = self._robot
         if robot.state is None or robot.age_ns(now_ns) > self._state_lost_ns:
             return int(Cause.STATE_LOST)
@@ -34,7 +34,9 @@ class Obstacles:
             return int(Cause.STATE_INVALID)
         if not robot.right_hardware:
             return int(Cause.WRONG_HARDWARE)
-        return int(Cause.MOTOR_FAULT) if robot.fault else FREE
+        if robot.fault:
+            return int(Cause.MOTOR_FAULT)
+        return int(Cause.FOREIGN_COMMANDS) if robot.foreign(now_ns) else FREE
 
     def to_idle(self, now_ns: int) -> int:
         """As above, and cool."""
@@ -72,6 +74,8 @@ class Obstacles:
             return int(Cause.TARGETS_LOST)
         if self._robot.hot:
             return int(Cause.MOTOR_HOT)
+        if self._robot.foreign(now_ns):
+            return int(Cause.FOREIGN_COMMANDS)
         if source.lost:
             return int(Cause.SOURCE_LOST)
         if not source.fresh_for(self._fresh_ns, now_ns) or not source.rate_ok:

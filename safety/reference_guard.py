@@ -8,12 +8,14 @@ pose in 1 s (half the motor torque of holding).
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from teleopd.robots.model import Array, LowState, Reference, RobotModel
 from teleopd.safety import attitude as att
+from teleopd.safety.guard_bounds import GuardBounds
+from teleopd.safety.joint_steps import JointSteps
 from teleopd.safety.scope import Scope
 from teleopd.safety.stalls import FUTURE_NS, NEVER_NS
 from teleopd.safety.thresholds import Thresholds
@@ -22,35 +24,6 @@ from teleopd.safety.words import Mode
 ANCHORED = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 """Modes in which the stand reference stays where the robot stood when it was armed."""
 LONGEST_DT_S = 0.1
-PERSON = {"joint_speed": 8.0, "root_speed": 1.5, "root_climb": 1.0, "turn_speed": 2.5}
-"""What `reference_speed` below 1 is a share of [rad/s], [m/s]: the legs' proposal of the safety page, a brisk walk."""
-
-
-@dataclass(frozen=True, slots=True)
-class GuardBounds:
-    """Bounds of the reference. Public walking and boxing clips reach 6.5-11 rad/s (p99) and must pass unchanged."""
-
-    joint_speed: float = 15.0
-    """[rad/s]"""
-    root_speed: float = 3.0
-    """Horizontal [m/s]: above a fast walk, below a teleport."""
-    root_climb: float = 2.0
-    """Vertical [m/s]"""
-    turn_speed: float = 8.0
-    """[rad/s]"""
-    lowest_m: float = 0.40
-    """Root height; a public squatting clip reaches 0.418 m."""
-    highest: float = 1.1
-    """Root height as a share of the stand height."""
-    tilt_rad: float = 0.8
-    """Largest lean of the pelvis: leaves 14 deg to the absolute trip."""
-    engage_s: tuple[float, float] = (1.0, 2.0)
-    """Shortest and longest engage blend; longer with the distance between the poses."""
-    resume_s: float = 0.5
-    """Shortest blend when the stream is back after a gap, or the motion restarted."""
-    far_rad: float = 1.5
-    """Distance between the poses that takes the longest blend."""
-    return_s: float = 1.0
 
 
 class Phase(enum.Enum):
@@ -78,9 +51,11 @@ class ReferenceGuard:
     def __init__(
         self, model: RobotModel, bounds: GuardBounds | None = None, thresholds: Thresholds | None = None
     ) -> None:
+        """Raises CapsuleError where the robot's table of capsule pairs does not fit its MJCF."""
         self._model, self._thresholds = model, thresholds or Thresholds()
         self._scope = Scope(model, self._thresholds)
-        self._bounds = _slowed(bounds or GuardBounds(), self._scope.speed)
+        self._bounds = (bounds or GuardBounds()).slowed(self._scope.speed)
+        self._joints = JointSteps(model, self._bounds, self._thresholds)
         self._lower, self._upper = model.limits.q_lower, model.limits.q_upper
         self._pose = _Pose(np.array([0.0, 0.0, model.stand_height_m]), att.IDENTITY.copy(), model.q_stand.copy())
         self._from = self._pose.copy()
@@ -106,8 +81,8 @@ class ReferenceGuard:
         self.age_ns = now_ns - operator.t_ns if operator is not None else NEVER_NS
         self._change_phase(operator, mode, now_ns, state)
         before = self._pose.copy()
-        velocities = self._shape(operator, now_ns)
-        self._bound_step(before, dt_s)
+        linear, angular, dq = self._shape(operator, now_ns)
+        dq = self._bound_step(before, dq, dt_s)
         if operator is not None:
             self.pose_error_rad = self._distance(operator)
         else:
@@ -115,7 +90,7 @@ class ReferenceGuard:
         self.tilt_rp = att.roll_pitch(self._pose.quat)
         if self._phase is Phase.RETURNING and self._stands():
             self._phase = Phase.STAND
-        return self._reference(reference, operator, velocities, now_ns)
+        return self._reference(reference, operator, (linear, angular, dq), now_ns)
 
     def come_along(self, state: LowState | None) -> None:
         """Stand where the robot is now. For a twin that is not needed yet: when it is, the robot has long walked and
@@ -228,20 +203,28 @@ class ReferenceGuard:
                      scope.attitude(quat, self._start_yaw), q)  # fmt: skip
         return pose, (*scope.root_speeds(linear, angular), scope.joint_speeds(operator.dq))
 
-    def _bound_step(self, before: _Pose, dt_s: float) -> None:
-        """No part of the pose moves faster than its bound. Standing poses of a carried robot follow it freely."""
-        if self._mode not in ANCHORED:
-            return
+    @property
+    def held_joints(self) -> int:
+        """Joints that are kept back now because a part of the robot would enter another."""
+        return self._joints.held_joints
+
+    def _bound_step(self, before: _Pose, dq: Array, dt_s: float) -> Array:
+        """No part of the pose moves faster than its bound; returns the joints' velocities that go with it.
+
+        Standing poses of a carried robot follow it freely.
+        """
+        if self._mode not in ANCHORED or self._phase in (Phase.STAND, Phase.HELD):
+            self._joints.rest()
+            return dq
         b, pose = self._bounds, self._pose
-        step = b.joint_speed * dt_s
-        pose.q = before.q + np.clip(pose.q - before.q, -step, step)
+        pose.q, own = self._joints.step(pose.q, before.q, dt_s)
         way = pose.pos - before.pos
         way[:2] = att.shortened(way[:2], b.root_speed * dt_s)
         way[2] = min(max(way[2], -b.root_climb * dt_s), b.root_climb * dt_s)
-        if self._phase is not Phase.STAND:
-            pose.pos = before.pos + way
-            turn = att.rotation_between(before.quat, pose.quat)
-            pose.quat = att.turned(before.quat, att.shortened(turn, b.turn_speed * dt_s))
+        pose.pos = before.pos + way
+        turn = att.rotation_between(before.quat, pose.quat)
+        pose.quat = att.turned(before.quat, att.shortened(turn, b.turn_speed * dt_s))
+        return np.where(np.isfinite(own), own, dq)
 
     def _reference(
         self, raw: Reference | None, operator: Reference | None, velocities: tuple[Array, Array, Array], now_ns: int
@@ -265,13 +248,6 @@ class ReferenceGuard:
             q=pose.q.copy(),
             dq=np.clip(dq, -b.joint_speed, b.joint_speed),
         )
-
-
-def _slowed(bounds: GuardBounds, share: float) -> GuardBounds:
-    """`bounds`, no speed above its share of a person's."""
-    if share >= 1.0:
-        return bounds
-    return replace(bounds, **{name: min(getattr(bounds, name), share * most) for name, most in PERSON.items()})
 
 
 def _sound(reference: Reference, n: int) -> bool:

@@ -28,6 +28,8 @@ class RobotWatch:
         self._warm, self._hot = thresholds.value("motor_warm"), thresholds.value("motor_hot")
         self._cools = thresholds.value("motor_cools")
         self._outside = thresholds.value("outside_range")
+        self._foreign_quiet_ns = thresholds.ns("foreign_quiet")
+        self._foreign_commands = self._foreign_ns = 0
         self.state: LowState | None = None
         self.messages = 0
         self.valid = True
@@ -57,6 +59,15 @@ class RobotWatch:
         if self.messages % _TEMPERATURE_EVERY == 1:
             self._judge_temperature(state.temperature_c)
         self.fault = fault or self._too_hot_now
+
+    def note_foreign(self, commands: int, now_ns: int) -> None:
+        """Take in how many commands of others were heard so far; the count only grows while a link is open."""
+        if commands != self._foreign_commands:
+            self._foreign_commands, self._foreign_ns = commands, now_ns
+
+    def foreign(self, now_ns: int) -> bool:
+        """Somebody else has commanded the motors within the time of the table."""
+        return self._foreign_commands > 0 and now_ns - self._foreign_ns < self._foreign_quiet_ns
 
     def age_ns(self, now_ns: int) -> int:
         """Age of the newest report."""

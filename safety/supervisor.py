@@ -71,6 +71,8 @@ class SupervisorInputs(NamedTuple):
     """How late this loop woke."""
     shutdown: bool = False
     """The service is ending: damp."""
+    foreign_commands: int = 0
+    """Commands of others that the link has heard so far."""
 
 
 class SupervisorOutput(NamedTuple):
@@ -164,6 +166,7 @@ class Supervisor:
 
     def _take_in(self, inputs: SupervisorInputs, now_ns: int) -> list[Act]:
         self._conditions.take_in(inputs.state, inputs.targets, inputs.standby, now_ns)
+        self._robot.note_foreign(inputs.foreign_commands, now_ns)
         acts = self._inbox.read(inputs.commands, now_ns)
         if self._robot.state is not None:
             act = self._remote.read(self._robot.state.remote, self._robot.state.t_ns)
@@ -199,10 +202,10 @@ class Supervisor:
         return found & failsafe.JUDGED_MASK[mode]
 
     def _stop_acts(self, acts: list[Act]) -> int:
-        """Stops as causes. The first soft stop returns to stand; where nothing can stand, and the second time, damp."""
-        if self.mode in (Mode.BOOT, Mode.CHECK):
-            self._refused += acts.count(Act.STOP) + acts.count(Act.DAMP)
-            return 0
+        """Stops as causes. The first soft stop returns to stand; where nothing can stand, and the second time, damp.
+
+        Before anything is sent they are latched: the ladder then begins in DAMPED, until somebody resets.
+        """
         found = 1 << Cause.OPERATOR_DAMP if Act.DAMP in acts else 0
         stops = acts.count(Act.STOP)
         if stops:
@@ -284,7 +287,8 @@ class Supervisor:
             if self._robot.age_ns(now_ns) > self._ns["state_lost"]:
                 self._robot.restart()
             elif self._robot.messages >= self._check_messages and self._obstacles.to_idle(now_ns) < 0:
-                self._enter(Mode.IDLE, now_ns, -1)
+                stopped = self._latched & failsafe.DAMP_MASK
+                self._enter(Mode.DAMPED if stopped else Mode.IDLE, now_ns, failsafe.strongest_cause(stopped))
         elif mode is Mode.RETURN and now_ns - self._since_ns >= self._ns["return_time"]:
             self._enter(Mode.ARMED, now_ns, -1)
         elif mode is Mode.ARMED and self._pressing() and self._blocked_by(False, now_ns) < 0:

@@ -78,6 +78,8 @@ class Cause(enum.IntEnum):
     RESTARTED = 26
     SHUTDOWN = 27
     POSE_MISMATCH = 28
+    FOREIGN_COMMANDS = 29
+    LIMB_HELD = 30
 
 
 class Act(enum.IntEnum):

@@ -30,6 +30,8 @@ REHEARSAL_LEAD_NS = 2_000_000
 """The network is run once for nothing this long before each tick: the tick finds core and caches awake."""
 REHEARSAL_MOST_MS = 1.0
 """Only for networks that are done well before the tick, by the median of the warm-up."""
+LOOP_STATUS_S = 0.2
+"""The loop's figures are published so often, at every rate: the parent takes a longer silence for a hung process."""
 WARM_TICKS = 5
 """Policy ticks on live state before the targets are offered as ready."""
 
@@ -98,6 +100,7 @@ class ControlStage:
             deadman=reference.deadman if reference else False,
             pose_error_rad=self._guard.pose_error_rad,
             tilt_rp=self._guard.tilt_rp,
+            limb_held=self._guard.held_joints > 0,
         )
         return ControlTick(targets, shaped, policy_us)
 
@@ -158,9 +161,11 @@ def main(
     references, states, statuses = bus.slot("reference"), bus.slot("state"), bus.slot("safety_status")
     targets = bus.slot("targets_standby" if standby else "targets")
     shaped, log = bus.slot("shaped_reference"), bus.ring("tick_log")
+    record_target, record_shaped = bus.record("target"), bus.record("shaped_reference")
     loop = bus.slot("loop_standby" if standby else "loop_control")
     request_priority(PRIORITY)
     ending, rate, cpu = Ending(), Rate(policy.card.rate_hz), CpuMeter()
+    loop_every = max(1, round(policy.card.rate_hz * LOOP_STATUS_S))
     early = runtime.rehearse if not standby and runtime.warm_up_ms <= REHEARSAL_MOST_MS else None
     while not ending.asked and not _service_gone(ending, statuses.read()):
         rate.wait(early, REHEARSAL_LEAD_NS)
@@ -172,11 +177,14 @@ def main(
             spare = standby and not status.causes >> Cause.STANDBY_TOOK_OVER & 1
             tick = stage.tick(None if standby else references.read(), state, mode, now_ns, spare=spare)
             published_ns = time.monotonic_ns()
-            targets.write(tick.targets._replace(t_ns=published_ns))
+            published = tick.targets._replace(t_ns=published_ns)
+            targets.write(published)
             if not standby:
                 shaped.write(tick.shaped)
+                record_target(published)
+                record_shaped(tick.shaped._replace(t_ns=published_ns))
                 log.push(tick_log(tick, state, mode, published_ns))
-        if rate.ticks % 10 == 0:
+        if rate.ticks % loop_every == 0:
             loop.write(loop_status(rate, cpu))
             if not standby:
                 policy_status.write(stage.status(time.monotonic_ns()))

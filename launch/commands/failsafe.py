@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from teleopd.safety.failsafe import TABLE
 from teleopd.safety.thresholds import THRESHOLD_TABLE
@@ -28,7 +28,8 @@ class Failsafe:
         if self.json:
             print(json.dumps([row.as_dict() for row in TABLE]))
             return 0
-        table = Table("cause", "action", "threshold", "clears", "what happens", title="Failsafe table")
+        cause, threshold = Column("cause", no_wrap=True), Column("threshold", overflow="fold")
+        table = Table(cause, "action", threshold, "clears", "what happens", title="Failsafe table")
         for row in TABLE:
             shown = row.as_dict()
             table.add_row(*(str(shown[key]) for key in ("cause", "action", "threshold", "clears", "text")))
@@ -39,7 +40,7 @@ class Failsafe:
         if self.json:
             print(json.dumps([row._asdict() for row in THRESHOLD_TABLE]))
             return 0
-        table = Table("limit", "value", "may be tightened to", "from", title="Safety limits")
+        table = Table(Column("limit", no_wrap=True), "value", "may be tightened to", "from", title="Safety limits")
         for row in THRESHOLD_TABLE:
             table.add_row(row.name, f"{row.value:g} {row.unit}", f"{row.strictest:g}", row.provenance)
         Console().print(table)

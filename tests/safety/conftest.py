@@ -96,6 +96,7 @@ class Rig:
         self.target_changes: dict[str, object] = {}
         self.late_ns = 0
         self.shutdown = False
+        self.foreign_commands = 0
         self.state: LowState | None = None
         self.targets: JointTargets | None = None
         self.standby: JointTargets | None = None
@@ -139,7 +140,8 @@ class Rig:
         if self.held and self.heartbeat and self.tick % 40 == 0:
             self.write()
         inputs = SupervisorInputs(
-            self.state, self.targets, self.commands, self.standby, self.late_ns, self.shutdown
+            self.state, self.targets, self.commands, self.standby, self.late_ns, self.shutdown,
+            self.foreign_commands,
         )
         self.out = self.supervisor.step(inputs, self.now)
         self._gate_step(self.out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.safety.conftest import KD, KP, MACHINE, N, make_model, state
 
-from teleopd.robots.model import JointCommand, claim_seal
+from teleopd.robots.model import JointCommand, JointLimits, claim_seal
 from teleopd.safety.gate import BLEND_S, GATE_STEPS, Gate
 from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.supervisor import Emit
@@ -342,3 +344,37 @@ def test_p9_the_same_inputs_give_the_same_bytes():
         return out
 
     assert run() == run()
+
+
+def test_a_soft_joint_is_moved_to_the_end_of_its_torque_interval_and_keeps_its_gains():
+    """kp 0.5, damping 0.2 N m above the bound: 0.4 rad nearer brings the torque back onto it."""
+    gate, now = fresh()
+    tau, kp, kd = TAU[0], np.full(N, 0.5), KD.copy()
+    dq = np.array([-(tau + 0.2) / kd[0], 0.0, 0.0])
+    got, got_kp, got_kd = values(gate.step(Emit.READY_RAMP, Q0, kp, kd, state(now, q=Q0, dq=dq), now))
+    got, got_kp, got_kd = values(gate.step(Emit.READY_RAMP, Q0, kp, kd, state(now + 2 * MS, q=Q0, dq=dq), now + 2 * MS))
+    moved = min(0.4, 2 * RATE * 0.002)
+    assert got[0] <= Q0[0] and Q0[0] - got[0] <= moved + 1e-9
+    for _ in range(10):
+        now += 2 * MS
+        got, got_kp, got_kd = values(gate.step(Emit.READY_RAMP, Q0, kp, kd, state(now, q=Q0, dq=dq), now))
+    assert got[0] == pytest.approx(Q0[0] - 0.4, abs=1e-6)
+    assert got_kp[0] == 0.5 and got_kd[0] == kd[0]
+    assert gate.step_counts[4] == 12, "one torque step a tick"
+
+
+def test_nothing_is_divided_by_zero():
+    gate, now = fresh()
+    with np.errstate(all="raise"):
+        for dq in (np.zeros(N), np.full(N, -39.0)):
+            gate.step(Emit.POLICY, Q0, np.zeros(N), KD, state(now, q=Q0, dq=dq), now)
+            gate.step(Emit.DAMP, Q0, KP, KD, state(now, q=Q0, dq=dq), now)
+
+
+def test_damping_of_a_weak_joint_is_bounded_at_any_speed():
+    """A wrist of 5 N m: 8 N m s/rad would brake with 6.4 N m at 0.8 rad/s."""
+    weak = JointLimits(HARD.q_lower, HARD.q_upper, HARD.dq_max, np.full(N, 5.0))
+    model = dataclasses.replace(MODEL, limits_by_mode_machine={MODEL.default_mode_machine: weak})
+    gate = Gate(SafetyLimits.of(model, kp=KP, kd=KD), model)
+    _, kp, kd = values(gate.step(Emit.DAMP, Q0, KP, KD, state(1_000 * MS, q=Q0, dq=np.full(N, 0.8)), 1_000 * MS))
+    assert not kp.any() and kd == pytest.approx(np.minimum(MODEL.kd_damp, 4.5 / 0.8), rel=1e-6)

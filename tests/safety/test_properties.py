@@ -16,7 +16,7 @@ POLICY = (Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN)
 DAMPING = sum(1 << row.cause for row in TABLE if row.action is Action.DAMP)
 ALLOWED = {
     # from: one tick may lead to
-    Mode.BOOT: {Mode.CHECK}, Mode.CHECK: {Mode.IDLE}, Mode.IDLE: {Mode.READY, Mode.DAMPED},
+    Mode.BOOT: {Mode.CHECK}, Mode.CHECK: {Mode.IDLE, Mode.DAMPED}, Mode.IDLE: {Mode.READY, Mode.DAMPED},
     Mode.READY: {Mode.ARMED, Mode.DAMPED}, Mode.ARMED: {Mode.ACTIVE, Mode.DAMPED},
     Mode.ACTIVE: {Mode.HOLD, Mode.RETURN, Mode.DAMPED}, Mode.HOLD: {Mode.ACTIVE, Mode.RETURN, Mode.DAMPED},
     Mode.RETURN: {Mode.ARMED, Mode.DAMPED}, Mode.DAMPED: {Mode.IDLE},

@@ -12,7 +12,8 @@ from tests.safety.conftest import N, make_model, state
 
 from teleopd.robots.model import Reference
 from teleopd.safety import attitude as att
-from teleopd.safety.reference_guard import GuardBounds, ReferenceGuard
+from teleopd.safety.guard_bounds import GuardBounds
+from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import Mode
 

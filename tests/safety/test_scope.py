@@ -11,7 +11,8 @@ from tests.safety.test_reference_guard import MS, Track, operator
 
 from teleopd.robots.model import Reference
 from teleopd.safety import attitude as att
-from teleopd.safety.reference_guard import PERSON, ReferenceGuard
+from teleopd.safety.guard_bounds import PERSON
+from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.scope import Scope
 from teleopd.safety.thresholds import LimitError, Thresholds
 from teleopd.safety.words import Mode

@@ -11,8 +11,8 @@ LADDER = (Mode.BOOT, Mode.CHECK, Mode.IDLE, Mode.READY, Mode.ARMED, Mode.ACTIVE,
 
 ACTS_TABLE = {
     # mode: what each act leads to; an act not listed is refused and changes nothing
-    Mode.BOOT: {},
-    Mode.CHECK: {},
+    Mode.BOOT: {Act.STOP: Mode.BOOT, Act.DAMP: Mode.BOOT},  # noted: the ladder begins damped
+    Mode.CHECK: {Act.STOP: Mode.CHECK, Act.DAMP: Mode.CHECK},
     Mode.IDLE: {Act.READY: Mode.READY, Act.STOP: Mode.DAMPED, Act.DAMP: Mode.DAMPED},
     Mode.READY: {Act.STOP: Mode.DAMPED, Act.DAMP: Mode.DAMPED},
     Mode.ARMED: {Act.STOP: Mode.ARMED, Act.DAMP: Mode.DAMPED},

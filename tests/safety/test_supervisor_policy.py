@@ -145,3 +145,13 @@ def test_a_robot_that_was_bent_over_may_straighten_when_the_twin_takes_over(rig,
     assert (rig.mode is Mode.DAMPED) == trips
     rig.run(180)
     assert (rig.mode is Mode.DAMPED) == (after_deg != 0), "straightening does not take longer than a second"
+
+
+def test_a_limb_that_is_held_is_told_and_stops_nobody(rig):
+    rig.to(Mode.ACTIVE)
+    rig.target_changes = {"limb_held": True}
+    rig.run(40)
+    assert rig.mode is Mode.ACTIVE and Cause.LIMB_HELD in rig.causes()
+    rig.target_changes = {}
+    rig.run(40)
+    assert Cause.LIMB_HELD not in rig.causes()

@@ -207,3 +207,31 @@ def test_a_remote_whose_stop_flickers_for_less_than_50_ms_does_not_damp(rig):
     rig.state_changes = {"remote": stop}
     rig.step()
     assert rig.mode is Mode.DAMPED, "a second press"
+
+
+@pytest.mark.parametrize("act", [Act.STOP, Act.DAMP])
+@pytest.mark.parametrize("mode", [Mode.BOOT, Mode.CHECK])
+def test_a_stop_before_anything_is_sent_is_kept_and_the_ladder_begins_damped(rigs, mode, act):
+    rig = rigs().to(mode)
+    rig.write(act)
+    rig.step()
+    assert rig.mode in (Mode.BOOT, Mode.CHECK) and rig.command is None
+    assert Cause.OPERATOR_DAMP in rig.causes() and rig.out.refused_commands == 0
+    while rig.mode in (Mode.BOOT, Mode.CHECK):
+        rig.step()
+    assert rig.mode is Mode.DAMPED and rig.out.mode_cause == Cause.OPERATOR_DAMP and rig.damping()
+    rig.run(2100)
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.IDLE and not rig.causes()
+
+
+def test_a_reset_takes_back_a_stop_that_was_kept(rig):
+    rig.to(Mode.CHECK)
+    rig.write(Act.DAMP)
+    rig.step()
+    rig.write(Act.RESET)
+    rig.step()
+    assert not rig.causes() and rig.out.refused_commands == 0
+    rig.run(200)
+    assert rig.mode is Mode.IDLE and rig.out.mode_cause == -1

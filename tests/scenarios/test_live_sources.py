@@ -118,7 +118,10 @@ def test_health_is_in_the_report(headset: Story):
     assert health["content"]["fresh"] > 0.5 and health["age_ms"]["n"] > 10 and health["jitter_ms"]["p50"] >= 0.0
 
 
-@pytest.mark.parametrize("device", ["optitrack", "network", "vmc"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("device", ["optitrack", pytest.param("network", marks=LONG), pytest.param("vmc", marks=LONG)])
 def test_a_live_source_is_followed_and_the_robot_stays_upright(start_service: StartService, device: str):
     service = start_service("--policy", "default", "--source", device, "--auto-engage")
     service.emulate("--motion", "wave", device=device)

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.timeout(300), py
 REPORT_KEYS = {
     "schema", "robot", "source", "policy", "config_sha256", "duration_s", "upright", "fell_at_s", "frames",
     "source_hz", "source_health", "latency_ms", "lookahead", "force_limit_n", "tracking",
-    "modes", "interventions", "loop", "recording", "qualification",
+    "modes", "interventions", "link", "peer", "loop", "lost_rows", "recording", "qualification",
 }  # fmt: skip
 STAGES = {"receipt_to_reference", "receipt_to_target", "receipt_to_command", "policy", "retarget"}
 MS = 1_000_000
@@ -170,7 +170,7 @@ def test_report_has_the_promised_keys_and_sane_values(story: Story):
     assert report["schema"] == "teleopd.run_report/1"
     assert (report["robot"], report["source"], report["policy"]) == ("unitree_g1", "xsens", "twist2")
     assert len(report["config_sha256"]) == 64
-    assert report["recording"] is None
+    assert (report["peer"], report["recording"]) == (None, None)
     assert report["qualification"] == "not required"
     assert set(report["frames"]) == {"received", "used", "dropped", "rejected", "late"}
     assert report["frames"]["received"] > report["frames"]["used"] > 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_the_full_profile_asks_for_what_the_record_promises(default: ResolvedPol
     runs = battery("full", default, "unitree_g1", 33.0)
     assert Counter(run.kind for run in runs) == {
         "nominal": 2 * len(motion_names), "dropout": 25, "twin": 25, "push": 8, "hard push": 8, "latency": 5,
-        "noise": 2, "gains": 2, "armature": 2, "fall": 20,
+        "noise": 2, "gains": 2, "armature": 2, "fall": 6 * 8 + 4,
     }  # fmt: skip
     assert {run.clip for run in runs if run.kind == "nominal"} == set(motion_names)
     latencies = sorted(run.disturbance.robot.actuator_delay_ms for run in runs if run.kind == "latency")
@@ -82,3 +83,17 @@ def test_a_run_travels_to_another_process(default: ResolvedPolicy, tmp_path: Pat
     dropout = next(run for run in again if run.kind == "dropout")
     assert dropout.disturbance.dropouts is not None
     assert np.isclose(dropout.disturbance.dropouts[0] * 0.02, dropout.at_s, atol=0.011)
+
+
+@pytest.mark.parametrize(
+    "profile, speeds, sides", [("full", (1.5, 2.0, 2.5, 3.0, 3.5, 4.0), 8), ("quick", (2.0, 4.0), 4)]
+)
+def test_the_falls_are_every_speed_from_every_side_and_none_is_picked(
+    default: ResolvedPolicy, profile: Literal["full", "quick"], speeds: tuple[float, ...], sides: int
+):
+    falls = [run.disturbance for run in battery(profile, default, "unitree_g1", 33.0) if run.kind == "fall"]
+    pushes = {(what.push_n, what.push_deg) for what in falls if what.push_n}
+    assert {round(newton * 0.2 / 33.0, 6) for newton, _ in pushes} == set(speeds)
+    assert len(pushes) == len(speeds) * sides
+    assert {deg for _, deg in pushes} == {i * 360.0 / sides for i in range(sides)}
+    assert len(falls) == len(pushes) + 4
