@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from teleopd.robots.ipc.session import Session
-from teleopd.robots.link import RobotLink
+from teleopd.robots.link import LinkOptions, RobotLink
 from teleopd.robots.model import RobotModel
 
 BUILTIN: Mapping[str, str] = {
@@ -17,7 +17,9 @@ BUILTIN: Mapping[str, str] = {
 }
 LINKS: Mapping[str, str] = {
     "sim": "teleopd.robots.links.sim.link:SimLink",
+    "dds": "teleopd.robots.links.dds.opening:open_dds",
 }
+"""Name -> what makes the link of a session, a robot model and `LinkOptions`."""
 
 
 def robot_table() -> dict[str, str]:
@@ -44,13 +46,13 @@ def link_table() -> dict[str, str]:
     return {**extra, **LINKS}
 
 
-def open_link(name: str, session: Session, model: RobotModel) -> RobotLink:
+def open_link(name: str, session: Session, model: RobotModel, options: LinkOptions) -> RobotLink:
     """The link of that name to the session's robot.
 
     Raises:
         KeyError: no such link.
-        RobotLinkError: it cannot be opened, and why.
+        RobotLinkError, WrongHardware: it cannot be opened, and why.
     """
     module, _, attribute = link_table()[name].partition(":")
-    link: RobotLink = getattr(importlib.import_module(module), attribute)(session, model)
+    link: RobotLink = getattr(importlib.import_module(module), attribute)(session, model, options)
     return link

@@ -251,6 +251,8 @@ class JointTargets(NamedTuple):
     """Largest joint difference between the operator's reference and the pose held now [rad]; inf without one."""
     tilt_rp: Array
     """Roll and pitch of the reference the policy tracks [rad], (2,)."""
+    limb_held: bool = False
+    """The reference would have driven one part of the robot into another; the limb was held back."""
 
 
 def joint_targets_fields(n: int) -> list[Field]:
@@ -259,7 +261,7 @@ def joint_targets_fields(n: int) -> list[Field]:
         ("seq", "<i8"), ("t_ns", "<i8"), ("q", "<f8", (n,)), ("kp", "<f8", (n,)), ("kd", "<f8", (n,)),
         ("healthy", "?"), ("ready", "?"), ("reference_seq", "<i8"), ("reference_source_id", "<i8"),
         ("t_reference_ns", "<i8"), ("t_content_ns", "<i8"), ("reference_valid", "?"), ("reference_hz", "<f8"),
-        ("deadman", "?"), ("pose_error_rad", "<f8"), ("tilt_rp", "<f8", (2,)),
+        ("deadman", "?"), ("pose_error_rad", "<f8"), ("tilt_rp", "<f8", (2,)), ("limb_held", "?"),
     ]  # fmt: skip
 
 

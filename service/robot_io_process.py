@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from teleopd.robots.ipc.session import Session, SessionBusy, claim_motors
-from teleopd.robots.link import RobotLink, RobotLinkError
-from teleopd.robots.model import Array, JointTargets, LowState, RobotModel
+from teleopd.robots.link import LinkOptions, RobotLink, RobotLinkError, counters_of
+from teleopd.robots.model import Array, JointCommand, JointTargets, LowState, RobotModel, WrongHardware
 from teleopd.robots.rates import Rate, request_real_time
 from teleopd.safety.failsafe import POLICY_MODES
 from teleopd.safety.gate import Gate
@@ -22,7 +23,9 @@ from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.ramp import ReadyRamp
 from teleopd.safety.supervisor import Emit, Supervisor, SupervisorConfig, SupervisorInputs, SupervisorOutput
 from teleopd.safety.words import OPERATOR_WRITERS, Act, Cause, Mode, OperatorCommand, SafetyStatus
+from teleopd.service.capture.records import CommandSample, SafetyEvent
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
+from teleopd.service.link_status import LinkStatus
 from teleopd.service.streams import Bus, CommandLog, ModeLog
 
 RATE_HZ = 500.0
@@ -42,6 +45,9 @@ class RobotIoTick(NamedTuple):
     state: LowState | None
     used: JointTargets | None
     """New targets that went into a command for the first time in this tick."""
+    command: JointCommand | None = None
+    """What the gate built, whether it was sent or not; its arrays change two ticks later."""
+    sent: bool = False
 
 
 class RobotIoStage:
@@ -49,6 +55,7 @@ class RobotIoStage:
 
     def __init__(self, model: RobotModel, limits: SafetyLimits, link: RobotLink, config: SupervisorConfig) -> None:
         self._model, self._link = model, link
+        self._counters = counters_of(link)
         self.supervisor = Supervisor(limits, model, config)
         self.gate = Gate(limits, model)
         self._ramp: ReadyRamp | None = None
@@ -69,16 +76,27 @@ class RobotIoStage:
     ) -> RobotIoTick:
         """Judge, permit, send. Nothing here raises for anything the other processes may have written."""
         state = self._link.read()
-        out = self.supervisor.step(SupervisorInputs(state, targets, commands, standby, late_ns, shutdown), now_ns)
+        out = self.supervisor.step(
+            SupervisorInputs(
+                state, targets, commands, standby, late_ns, shutdown, self._counters.foreign_commands
+            ), now_ns,
+        )  # fmt: skip
         judged = self.supervisor.state
         q, kp, kd = self._wanted(out, judged, now_ns)
+        command: JointCommand | None = None
         if out.emit is not Emit.NOTHING:
             command = self.gate.step(out.emit, q, kp, kd, judged, now_ns, source=int(out.using_standby))
             self._sends = not out.mute
             if self._sends:
                 self._link.write(command)
         self._ticks += 1
-        return RobotIoTick(out, self._status(out, now_ns), state, self._newly_used(out))
+        sent = command is not None and self._sends
+        return RobotIoTick(out, self._status(out, now_ns), state, self._newly_used(out), command, sent)
+
+    def link_status(self, now_ns: int) -> LinkStatus:
+        """The link's counters as a record to publish."""
+        state = self.supervisor.state
+        return LinkStatus(now_ns, -1 if state is None else state.mode_machine, *astuple(self._counters))
 
     def give_up(self, now_ns: int) -> None:
         """The last word of a process that fails: damping in place of a live target. Never raises."""
@@ -128,6 +146,7 @@ def main(
     latched_engage: bool = False,
     damp_only: bool = False,
     dryrun: bool = False,
+    options: LinkOptions | None = None,
 ) -> None:
     """Entry of the process.
 
@@ -135,24 +154,26 @@ def main(
         card_gains: the policy's name and its gains kp, kd of shape (n,), for the gate's whitelist.
         overrides: safety limits that tighten the built-in ones.
         damp_only: this process replaces one that died.
+        options: of the link.
     """
     from teleopd.robots.catalog import load_robot, open_link
 
     model = load_robot(robot)
     _, kp, kd = card_gains
-    limits = SafetyLimits.of(model, kp=kp, kd=kd, overrides=overrides)
+    # Before the link: threads of its transport inherit the priority.
+    session.path("robot-io.real_time").write_text(request_real_time(PRIORITY, None))
     try:
         claim_motors(session)
-        robot_link = open_link(link, session, model)
-    except (SessionBusy, RobotLinkError) as error:
+        robot_link = open_link(link, session, model, replace(options or LinkOptions(), at_once=damp_only))
+    except (SessionBusy, RobotLinkError, WrongHardware) as error:
         refuse(session, "robot-io", str(error))
+    limits = SafetyLimits.of(model, mode_machine=_variant(robot_link, model), kp=kp, kd=kd, overrides=overrides)
     config = SupervisorConfig(
         token=session.token, started_ns=time.monotonic_ns(), damp_only=damp_only, dryrun=dryrun,
         latched_engage=latched_engage,
     )  # fmt: skip
     stage = RobotIoStage(model, limits, robot_link, config)
     loop = _Loop(session, model, stage, session.token)
-    session.path("robot-io.real_time").write_text(request_real_time(PRIORITY, None))
     try:
         loop.run(Ending())
     except BaseException:
@@ -160,6 +181,13 @@ def main(
         raise
     finally:
         robot_link.close()
+
+
+def _variant(link: RobotLink, model: RobotModel) -> int:
+    """The hardware variant whose limits are in force: what the robot reports, where it was heard and there are any."""
+    state = link.read()
+    known = state is not None and state.mode_machine in model.limits_by_mode_machine
+    return state.mode_machine if state is not None and known else model.default_mode_machine
 
 
 class _Loop:
@@ -172,7 +200,8 @@ class _Loop:
         self._operators = [bus.slot(f"operator_{writer}") for writer in OPERATOR_WRITERS]
         self._state, self._status = bus.slot("state"), bus.slot("safety_status")
         self._commands, self._modes = bus.ring("command_log"), bus.ring("mode_log")
-        self._loop = bus.slot("loop_robot_io")
+        self._loop, self._link = bus.slot("loop_robot_io"), bus.slot("link_status")
+        self._record = _Record(bus)
         self._last_mode: int = -1
         self._last_causes = 0
         self._written_state: LowState | None = None
@@ -194,6 +223,7 @@ class _Loop:
             self._tick(late_ns, now_ns, asked, orphan)
             if rate.ticks % 250 == 0:
                 self._loop.write(loop_status(rate, cpu))
+                self._link.write(self._stage.link_status(now_ns))
 
     def _tick(self, late_ns: int, now_ns: int, shutdown: bool, orphan: _Orphan | None) -> None:
         commands = [slot.read() for slot in self._operators]
@@ -214,12 +244,36 @@ class _Loop:
             used = tick.used
             self._commands.push(CommandLog(used.seq, used.t_reference_ns, time.monotonic_ns(), tick.status.mode))
         self._log_modes(tick, now_ns)
+        self._record.tick(tick, now_ns)
 
     def _log_modes(self, tick: RobotIoTick, now_ns: int) -> None:
         mode = tick.status.mode
         if mode != self._last_mode:
             self._modes.push(ModeLog(now_ns, mode, tick.status.mode_cause))
             self._last_mode = mode
+
+
+class _Record:
+    """Hands each tick to the recorder, where there is one: copies into rings, which drop when nobody drains them."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._state, self._command, self._event = bus.record("state"), bus.record("command"), bus.record("event")
+        self._last_state: LowState | None = None
+        self._last = (-1, 0)
+
+    def tick(self, tick: RobotIoTick, now_ns: int) -> None:
+        status, state, command = tick.status, tick.state, tick.command
+        if state is not None and state is not self._last_state:
+            self._last_state = state
+            self._state(state)
+        if command is not None:
+            self._command(CommandSample(
+                now_ns, command.q, command.dq, command.tau, command.kp, command.kd, status.mode, tick.sent,
+                status.targets_seq, status.causes, status.gate_counts,
+            ))  # fmt: skip
+        if (status.mode, status.causes) != self._last:
+            self._last = status.mode, status.causes
+            self._event(SafetyEvent(now_ns, status.mode, status.mode_cause, status.causes))
 
 
 class _Orphan:

@@ -30,8 +30,15 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Listen to a source as the service would and say in plain words what is wrong, and what to do."""
+    """Listen to a source, or with --robot to a robot on the network, as the service would, and say in plain words what
+    is wrong, and what to do. A robot is never commanded by this."""
 
+    robot: str = ""
+    """Robot to listen to over DDS, in place of a source."""
+    interface: str = ""
+    """Network interface the robot is connected to; lo for a virtual robot on this computer."""
+    domain: int = 0
+    """DDS domain, 0 to 232; the vendor's robots use 0."""
     source: SourceFlag = "xsens"
     seconds: float = 3.0
     """Listen for so long [s]."""
@@ -50,8 +57,16 @@ class Doctor:
         """Listen and print; 0 when poses arrive and nothing is wrong with them, otherwise 1."""
         if not 0.0 < self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds:g}; give a positive number")
+        if self.robot:
+            return self._robot()
+        if self.interface:
+            raise CommandError(f"--interface {self.interface} is the robot's; name the robot too, with --robot")
         if self.source in ("motion_file", "tap"):
             raise CommandError(f"source {self.source} reads a file; the doctor is for sources that hear a device")
+        if self.source == "stick":
+            raise CommandError(
+                "source stick is buttons in the browser view of teleop serve: there is no device to hear"
+            )
         config = resolve(
             {"source": self.source, "host": self.host, "port": self.port, "character": self.character,
              "device": parse_pairs(self.device)}, None,
@@ -66,6 +81,22 @@ class Doctor:
         else:
             _print(found)
         return int(any(finding.level == PROBLEM for finding in found))
+
+    def _robot(self) -> int:
+        model = registry.load("robot", self.robot)
+        if not 0 <= self.domain <= 232:
+            raise CommandError(f"--domain is {self.domain}; give 0 to 232, 0 for the vendor's robots")
+        from teleopd.launch import robot_doctor, robot_findings
+
+        with Console(stderr=True).status(f"listening to {self.robot} on {self.interface} for {self.seconds:g} s"):
+            seen = robot_doctor.observe(model, self.interface, self.domain, self.seconds)
+        found = robot_findings.findings(seen)
+        ok = not any(finding.level == PROBLEM for finding in found)
+        if self.json:
+            print(json.dumps({"ok": ok, "findings": [f._asdict() for f in found], "facts": asdict(seen)}))
+        else:
+            _print(found)
+        return int(not ok)
 
     def _velocity(self, options: dict[str, Any]) -> int:
         facts = asyncio.run(observe_pad(self.source, options, self.seconds))

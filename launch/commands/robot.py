@@ -20,7 +20,8 @@ class Robot:
     """Run a virtual robot that speaks the vendor's topics on a network interface, until Ctrl-C.
 
     It hangs on a gantry, sends LowState at 500 Hz and obeys LowCmd once its own controller has been released through
-    the motion_switcher service. It knows nothing of who connects, and proves to nobody that it is virtual."""
+    the motion_switcher service. On lo it also proves to whoever asks on a topic of this project that it is virtual, and
+    lets them work its gantry; on any other interface it does neither."""
 
     robot: RobotFlag = "unitree_g1"
     link: Literal["dds"] = "dds"
@@ -40,10 +41,12 @@ class Robot:
         if self.seconds is not None and not 0.0 < self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds}; give a positive number")
         from teleopd.robots.links.dds.transport import Participant
-        from teleopd.robots.rates import Rate
+        from teleopd.robots.rates import Rate, request_priority
         from teleopd.robots.virtual.dds_peer import DdsPeer
+        from teleopd.robots.virtual.process import PRIORITY
         from teleopd.robots.virtual.robot import VirtualRobot
 
+        request_priority(PRIORITY)  # before the threads of the transport exist, which inherit it
         try:
             participant = Participant(self.interface, self.domain)
         except ValueError as error:

@@ -1,8 +1,8 @@
 """The virtual robot as a network peer: the vendor's topics and services in place of shared memory.
 
 It sends LowState with tick, checksum, hardware variant and attitude, and obeys LowCmd whose checksum is right once
-`motion_switcher` has released the robot's own controller. Like a real robot it proves nothing about itself: whoever
-connects must treat it as one.
+`motion_switcher` has released the robot's own controller. On loopback it also obeys whoever works its gantry, on a
+topic of our own that no real robot has, and shows that one's nonce on another: so it proves itself virtual.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ import numpy as np
 from teleopd.robots.links.dds.cdr import LowCmdDecoder, checksum_stored
 from teleopd.robots.links.dds.low_state import LowStateEncoder
 from teleopd.robots.links.dds.motion_switcher import MotionSwitcherServer
-from teleopd.robots.links.dds.transport import Participant
+from teleopd.robots.links.dds.records import CONTROL_TOPIC, TRUTH_TOPIC, RecordTopic
+from teleopd.robots.links.dds.transport import LOOPBACK, Participant
+from teleopd.robots.links.sim.wire import VirtualControl, control_codec, truth_codec
 from teleopd.robots.rates import Rate
-from teleopd.robots.virtual.process import JITTER_S
+from teleopd.robots.virtual.guided import Guided
+from teleopd.robots.virtual.process import JITTER_S, STATS_EVERY_S, TRUTH_EVERY_S
 from teleopd.robots.virtual.robot import VirtualRobot
 
 COMMAND_TOPIC, STATE_TOPIC = "rt/lowcmd", "rt/lowstate"
+HAND_GONE_NS = 1_000_000_000
+"""Whoever works the gantry keeps it until silent for so long."""
 
 
 class DdsPeer:
@@ -40,6 +45,7 @@ class DdsPeer:
         self._states = participant.writer(STATE_TOPIC, model.wire, "LowState_")
         self._commands = participant.reader(COMMAND_TOPIC, model.wire, "LowCmd_")
         self.switcher = MotionSwitcherServer(participant, mode)
+        self._hand = _Hand(participant, Guided(robot, publish_hz), publish_hz) if _local(participant) else None
         self._encoder, self._decoder = LowStateEncoder(model), LowCmdDecoder(model)
         self._size = 4 + self._decoder.layout.size
         self.obeyed = 0
@@ -51,13 +57,18 @@ class DdsPeer:
         self.wrong_variant = 0
         """Commands that did not carry the robot's own mode_machine."""
 
-    def tick(self, now_ns: int, skipped: int = 0) -> None:
+    def tick(self, now_ns: int, skipped: int = 0, rate: Rate | None = None) -> None:
         """Answer, obey, simulate, publish. `skipped`: ticks missed since the last one."""
         self.switcher.poll()
+        if self._hand is not None:
+            self._hand.obey(now_ns)
         for data in self._commands.take():
             self._hear(data)
-        self._robot.advance(self._steps * (1 + skipped if skipped <= self._jitter_ticks else 1))
+        steps = self._steps * (1 + skipped if skipped <= self._jitter_ticks else 1)
+        self._robot.advance(steps)
         self._states.write(self._encoder.encode(self._robot.low_state(now_ns)))
+        if self._hand is not None:
+            self._hand.tell(now_ns, steps, rate)
 
     def _hear(self, data: bytes) -> None:
         if len(data) != self._size:
@@ -83,5 +94,44 @@ class DdsPeer:
         missed, end_ns = rate.missed, None if seconds is None else time.monotonic_ns() + round(seconds * 1e9)
         while end_ns is None or time.monotonic_ns() < end_ns:
             rate.wait()
-            self.tick(time.monotonic_ns(), rate.missed - missed)
+            self.tick(time.monotonic_ns(), rate.missed - missed, rate)
             missed = rate.missed
+
+
+class _Hand:
+    """The robot's end of our own topics: one hand at a time works it."""
+
+    def __init__(self, participant: Participant, guided: Guided, publish_hz: int) -> None:
+        self._guided = guided
+        self._controls = RecordTopic(control_codec(), participant, CONTROL_TOPIC, writes=False)
+        self._truths = RecordTopic(truth_codec(), participant, TRUTH_TOPIC, writes=True)
+        self._truth_every = max(1, round(TRUTH_EVERY_S * publish_hz))
+        self._stats_every = max(1, round(STATS_EVERY_S * publish_hz))
+        self._ticks = 0
+        self._heard_ns = 0
+        self._last: VirtualControl | None = None
+
+    def obey(self, now_ns: int) -> None:
+        for control in self._controls.take():
+            if control.nonce != self._guided.nonce:
+                if self._guided.nonce and now_ns - self._heard_ns < HAND_GONE_NS:
+                    continue
+                self._guided.begin_anew()
+                self._last = None
+            self._heard_ns = now_ns
+            if self._last is None or control.seq != self._last.seq:
+                self._guided.obey(control)
+                self._last = control
+
+    def tell(self, now_ns: int, steps: int, rate: Rate | None) -> None:
+        self._guided.stepped(steps)
+        if self._ticks % self._stats_every == 0:
+            self._guided.measure(now_ns, rate)
+        if self._guided.nonce and self._ticks % self._truth_every == 0:
+            self._truths.write(self._guided.truth(now_ns))
+        self._ticks += 1
+
+
+def _local(participant: Participant) -> bool:
+    """On a real interface there is no authentication, so nobody may work the gantry there."""
+    return participant.interface == LOOPBACK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from teleopd.robots.link import require_permitted
 from teleopd.robots.model import JointCommand, LowState
 from teleopd.robots.virtual.robot import VirtualRobot
 
@@ -33,8 +34,7 @@ class InProcessLink:
         Raises:
             TypeError: it was not built by the gate.
         """
-        if type(command) is not JointCommand:
-            raise TypeError(f"a RobotLink writes a JointCommand built by the gate, not {type(command).__name__}")
+        require_permitted(command)
         if not self._closed:
             self.robot.command(command.q, command.dq, command.tau, command.kp, command.kd)
 

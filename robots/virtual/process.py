@@ -16,20 +16,16 @@ import time
 from dataclasses import dataclass
 
 from teleopd.robots.ipc.session import Session
-from teleopd.robots.links.sim.wire import (
-    GantryMode,
-    MotorCommand,
-    SimStreams,
-    VirtualControl,
-    VirtualTruth,
-    attach_sim_streams,
-)
+from teleopd.robots.links.sim.wire import MotorCommand, SimStreams, VirtualControl, attach_sim_streams
 from teleopd.robots.model import RobotModel
-from teleopd.robots.rates import LoopStats, Rate, request_priority
+from teleopd.robots.rates import Rate, request_priority
+from teleopd.robots.virtual.guided import Guided
 from teleopd.robots.virtual.perturbation import NONE, Perturbation
 from teleopd.robots.virtual.robot import Silence, VirtualRobot
 
 TRUTH_EVERY_S = 0.01
+LEFT_S = 2.0
+"""A robot whose parent is gone and that was not commanded for so long has nobody left."""
 STATS_EVERY_S = 0.5
 JITTER_S = 0.01
 """As much lateness as robot-io takes for its own, too."""
@@ -89,10 +85,13 @@ class VirtualProcess:
         self._ticks = 0
         self._command: MotorCommand | None = streams.command.read()  # left by an earlier robot: not obeyed
         self._control: VirtualControl | None = None
-        self._stats = LoopStats(float(publish_hz), 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        self._window: tuple[int, int] | None = None
-        self._total_steps = 0
-        self._real_time_factor = 1.0
+        self._guided = Guided(robot, publish_hz)
+        self._quiet_ticks, self._left_ticks = 0, round(LEFT_S * publish_hz)
+
+    @property
+    def commanded(self) -> bool:
+        """Somebody still writes to the motors."""
+        return self._quiet_ticks < self._left_ticks
 
     def tick(self, now_ns: int, skipped: int = 0, rate: Rate | None = None) -> bool:
         """Obey, simulate, publish; False when asked to end. `skipped`: ticks missed since the last one."""
@@ -100,70 +99,30 @@ class VirtualProcess:
         if control is not None and control is not self._control:
             if control.stop:
                 return False
-            self._obey(control)
+            self._guided.obey(control)
+            self._control = control
         command = self._streams.command.read()
         if command is not None and command is not self._command:
             self._robot.command(command.q, command.dq, command.tau, command.kp, command.kd)
-            self._command = command
+            self._command, self._quiet_ticks = command, 0
+        else:
+            self._quiet_ticks += 1
         steps = self._steps * (1 + skipped if skipped <= self._jitter_ticks else 1)
         self._robot.advance(steps)
-        self._total_steps += steps
+        self._guided.stepped(steps)
         self._streams.state.write(self._robot.low_state(now_ns))
         if self._ticks % self._stats_every == 0:
-            self._measure(now_ns, rate)
+            self._guided.measure(now_ns, rate)
         if self._ticks % self._truth_every == 0:
-            self._streams.truth.write(self._truth(now_ns))
+            self._streams.truth.write(self._guided.truth(now_ns))
         self._ticks += 1
         return True
 
-    def _obey(self, control: VirtualControl) -> None:
-        """Do what changed since the last control record; the first is compared with a robot as it starts."""
-        last = self._control
-        self._control = control
-        was_reset = last is not None and control.reset_seq != last.reset_seq
-        if was_reset:
-            self._robot.reset()
-        gantry = self._robot.gantry
-        before = int(GantryMode.HANG) if last is None or was_reset else last.gantry
-        if control.gantry != before:
-            if control.gantry == GantryMode.HANG:
-                self._robot.hang()
-            elif control.gantry == GantryMode.LOWER:
-                gantry.lower(control.lower_s)
-            elif control.gantry == GantryMode.RELEASE:
-                gantry.release()
-        if last is not None and control.push_seq != last.push_seq:
-            x, y, z = (float(newton) for newton in control.push_force_w)
-            self._robot.push((x, y, z), control.push_duration_s)
-
-    def _measure(self, now_ns: int, rate: Rate | None) -> None:
-        if rate is not None:
-            self._stats = rate.stats()
-        if self._window is None:
-            self._window = (now_ns, self._total_steps)
-        elif now_ns - self._window[0] >= 1_000_000_000:
-            simulated_s = (self._total_steps - self._window[1]) * self._robot.dt_s
-            self._real_time_factor = simulated_s / ((now_ns - self._window[0]) * 1e-9)
-            self._window = (now_ns, self._total_steps)
-
-    def _truth(self, now_ns: int) -> VirtualTruth:
-        robot, data, stats = self._robot, self._robot.mj_data, self._stats
-        return VirtualTruth(
-            t_ns=now_ns, nonce=self._control.nonce if self._control is not None else 0, pid=os.getpid(),
-            sim_time_s=robot.time_s, root_pos_w=data.qpos[:3], root_quat_w=data.qpos[3:7],
-            root_lin_vel_w=data.qvel[:3], root_ang_vel_b=data.qvel[3:6], fallen=robot.fallen, diverged=robot.diverged,
-            gantry=int(robot.gantry.mode), gantry_force_w=robot.gantry_force_w, push_active=robot.push_active,
-            resets=self._control.reset_seq if self._control is not None else 0,
-            commands_received=robot.commands_received, commands_refused=robot.commands_refused,
-            real_time_factor=self._real_time_factor, loop_rate_hz=stats.rate_hz, loop_ticks=stats.ticks,
-            loop_missed=stats.missed, loop_late_p50_us=stats.late_p50_us, loop_late_p99_us=stats.late_p99_us,
-            loop_late_max_us=stats.late_max_us, loop_work_p50_us=stats.work_p50_us,
-            loop_work_p99_us=stats.work_p99_us,
-        )  # fmt: skip
-
 
 def main(session: Session, robot: RobotModel | str, options: VirtualOptions | None = None) -> None:
-    """Entry of the spawned process: runs until asked to stop, or until the parent is gone.
+    """Entry of the spawned process: runs until asked to stop, or until the parent is gone and nobody commands it.
+
+    A robot does not vanish with the service: the motor process outlives its parent and brings the robot to stand.
 
     SIGINT is ignored: Ctrl-C reaches the whole process group, and the parent must first bring the robot down.
 
@@ -185,7 +144,7 @@ def main(session: Session, robot: RobotModel | str, options: VirtualOptions | No
     request_priority(PRIORITY)
     rate = Rate(options.publish_hz)
     running, missed = True, 0
-    while running and os.getppid() == parent_pid:
+    while running and (os.getppid() == parent_pid or process.commanded):
         rate.wait()
         running = process.tick(time.monotonic_ns(), rate.missed - missed, rate)
         missed = rate.missed

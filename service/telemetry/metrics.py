@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from teleopd.drivers.health import Content
 from teleopd.drivers.source import SourceState
+from teleopd.service.link_status import LinkStatus
 from teleopd.service.streams import LoopStatus, SourceStatus
 
 
@@ -48,3 +49,8 @@ def loop_metrics(loops: Mapping[str, LoopStatus]) -> dict[str, float]:
         found[f"teleopd_loop_{name}_missed_total"] = float(loop.missed)
         found[f"teleopd_loop_{name}_cpu_ratio"] = loop.cpu_percent / 100.0
     return found
+
+
+def link_metrics(status: LinkStatus) -> dict[str, float]:
+    """Counters of the link to the robot."""
+    return {f"teleopd_link_{name}_total": float(getattr(status, name)) for name in LinkStatus._fields[2:]}

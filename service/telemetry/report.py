@@ -21,6 +21,8 @@ from teleopd.robots.model import RobotModel
 from teleopd.safety.words import Cause, Mode, SafetyStatus
 from teleopd.service.streams import LOOKAHEAD, LOOPS, Bus, LoopStatus, PolicyStatus, SourceStatus
 from teleopd.service.telemetry.latency import Samples, StageLatencies, Summary
+from teleopd.service.telemetry.link_report import LinkMeter, link_words
+from teleopd.service.telemetry.totals import Total
 from teleopd.service.telemetry.tracking import TrackingMeter
 
 SCHEMA = "teleopd.run_report/1"
@@ -53,24 +55,6 @@ class _Change(NamedTuple):
     cause: int
 
 
-class _Total:
-    """Adds up counters of a writer that starts again at zero when its process restarts."""
-
-    def __init__(self, size: int) -> None:
-        self._base = np.zeros(size, dtype=np.int64)
-        self._last = np.zeros(size, dtype=np.int64)
-
-    def update(self, counts: npt.NDArray[Any], *, only_first: bool = False) -> None:
-        """`only_first`: the others may fall too, as losses do when a late packet fills a gap."""
-        counts = np.asarray(counts, dtype=np.int64)
-        if counts[0] < self._last[0] if only_first else np.any(counts < self._last):
-            self._base += self._last
-        self._last = counts.copy()
-
-    def __getitem__(self, index: int) -> int:
-        return int(self._base[index] + self._last[index])
-
-
 class RunCollector:
     """Accumulates a run in bounded memory. Owned by one thread of the service's parent."""
 
@@ -81,14 +65,15 @@ class RunCollector:
         self._tracking = TrackingMeter(model)
         self._changes: list[_Change] = []
         self._policy: PolicyStatus | None = None
-        self._frames = _Total(len(FRAMES))
+        self._frames = Total(len(FRAMES))
         self._source_hz = Samples()
         self._source_age, self._source_jitter = Samples(), Samples()
-        self._source_lost = _Total(3)
+        self._source_lost = Total(3)
         self._source_content: dict[int, int] = {}
         self._source_worst = (0.0, 0.0)
-        self._causes = _Total(32)
-        self._gate = _Total(8)
+        self._causes = Total(32)
+        self._gate = Total(8)
+        self._link = LinkMeter()
         self._loops: dict[str, tuple[LoopStatus, LoopStatus]] = {}
         self._tilted: list[_Change] = []
         self._fell_at_ns: int | None = None
@@ -112,6 +97,7 @@ class RunCollector:
             self.note_source(source)
         if safety is not None:
             self.note_safety(safety)
+        self._link.collect(bus)
         for name in LOOPS:
             loop = bus.slot(f"loop_{name}").read()
             if loop is not None:
@@ -240,7 +226,9 @@ class RunCollector:
             },
             "modes": [[self._seconds(c.t_ns), Mode(c.mode).name, cause_name(c.cause)] for c in self._changes],
             "interventions": self._interventions(),
+            "link": self._link.result(),
             "loop": {name: _loop(*statuses) for name, statuses in self._loops.items()},
+            "lost_rows": self.lost_rows,
             "recording": recording,
         }
 
@@ -364,6 +352,8 @@ def _overview(report: Mapping[str, Any]) -> Table:
     table.add_row(
         "drift", f"{_shown(tracking['root_drift_m'], 'm', 2)}, heading {_shown(tracking['yaw_drift_deg'], 'deg')}"
     )
+    if report.get("link"):
+        table.add_row("link", link_words(report["link"]))
     modes = [f"{t:8.2f} s  {mode}{f' ({why})' if why else ''}" for t, mode, why in report["modes"]]
     table.add_row("modes", "\n".join(modes) or "none")
     counts = report["interventions"]

@@ -224,6 +224,8 @@ def test_no_service_for_a_headset(capsys):
     [
         (("--seconds", "0"), "teleop: --seconds is 0; give a positive number\n"),
         (("--source", "tap"), "teleop: source tap reads a file; the doctor is for sources that hear a device\n"),
+        (("--source", "stick"),
+         "teleop: source stick is buttons in the browser view of teleop serve: there is no device to hear\n"),
     ],
 )
 def test_what_it_cannot_do(capsys, arguments, sentence):

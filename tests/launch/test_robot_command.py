@@ -16,6 +16,12 @@ from teleopd.robots.links.dds.link import DdsLink
 DOMAIN = 1 + os.getpid() % 200
 
 
+@pytest.fixture(autouse=True)
+def no_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in the process of the tests asks for no priority."""
+    monkeypatch.setattr("teleopd.robots.rates.request_priority", lambda priority: False)
+
+
 def test_a_link_finds_it_releases_it_and_reads_it():
     """Two processes, loopback, no root: what `teleop robot` sends is what a G1 sends."""
     arguments = ["robot", "--robot", "unitree_g1", "--link", "dds", "--domain", str(DOMAIN), "--seconds", "60"]

@@ -19,11 +19,12 @@ import pytest
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.links.sim.control import SimControl
 from teleopd.robots.links.sim.link import SimLink
-from teleopd.robots.links.sim.wire import create_sim_streams
+from teleopd.robots.links.sim.wire import MotorCommand, attach_sim_streams, create_sim_streams
 from teleopd.robots.model import JointCommand, RobotModel
-from teleopd.robots.virtual.process import VirtualOptions, main, resolve
+from teleopd.robots.virtual.process import VirtualOptions, VirtualProcess, main, resolve
+from teleopd.robots.virtual.robot import VirtualRobot
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -145,3 +146,21 @@ def test_robot_references(toy: RobotModel):
         resolve("unitree_g1")
     with pytest.raises(ValueError, match="'teleopd.robots.virtual.process:VirtualOptions' is a type, not a RobotModel"):
         resolve("teleopd.robots.virtual.process:VirtualOptions")
+
+
+def test_it_knows_whether_somebody_commands_it(tmp_path: Path, toy: RobotModel):
+    """A robot outlives the parent of its service for as long as the motor process brings it to stand."""
+    session = Session("toy", tmp_path)
+    create_sim_streams(session, toy.n)
+    streams = attach_sim_streams(session, toy.n)
+    process = VirtualProcess(streams, VirtualRobot(toy, physics_hz=1000), publish_hz=500)
+    zero = np.zeros(toy.n)
+
+    def ticks(count: int) -> bool:
+        for _ in range(count):
+            assert process.tick(10**9)
+        return process.commanded
+
+    assert ticks(999) is True and ticks(1) is False, "two seconds"
+    streams.command.write(MotorCommand(10**9, 1, zero, zero, zero, zero, zero))
+    assert ticks(1000) is True and ticks(1) is False

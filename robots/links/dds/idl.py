@@ -15,9 +15,9 @@ from types import MappingProxyType
 from typing import Any
 
 from teleopd.robots.link import LinkUnavailable
-from teleopd.robots.links.dds import idl_api, idl_go, idl_hg
+from teleopd.robots.links.dds import idl_api, idl_go, idl_hg, idl_ours
 
-MODULES = MappingProxyType({"hg": idl_hg, "go": idl_go, "api": idl_api})
+MODULES = MappingProxyType({"hg": idl_hg, "go": idl_go, "api": idl_api, "ours": idl_ours})
 _FIELD = re.compile(r"(\w+) (\w+)(\[(\d*)\])?")
 _PRIMITIVE = MappingProxyType({
     "b": "byte", "f32": "float32", "u16": "uint16", "i16": "int16", "u32": "uint32", "i32": "int32", "i64": "int64",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from teleopd.robots.link import LinkTimeout, LinkUnavailable
+from teleopd.robots.link import LinkCounters, LinkTimeout, LinkUnavailable, require_permitted
 from teleopd.robots.links.dds.cdr import LowCmdEncoder, checksum_stored
 from teleopd.robots.links.dds.low_state import LowStateDecoder
 from teleopd.robots.links.dds.motion_switcher import MotionSwitcherClient
@@ -18,31 +18,20 @@ LISTEN_S = 0.3
 _POLL_S = 0.002
 
 
-@dataclass(slots=True)
-class LinkCounters:
-    """What passed and what was refused since the link was opened."""
-
-    received: int = 0
-    """States that were good."""
-    bad_length: int = 0
-    bad_crc: int = 0
-    frozen: int = 0
-    """States whose tick was that of the one before: not taken for new."""
-    sent: int = 0
-    held_back: int = 0
-    """Commands not sent because no state had been heard, so that the hardware variant was unknown."""
-    send_failed: int = 0
-    foreign_commands: int = 0
-    """Commands that somebody else sent to the robot."""
-    hardware_changes: int = 0
-    """How often mode_machine changed after the first state."""
-
-
 class DdsLink:
     """One robot on one network interface. Reading and writing poll; only `wait_ready` waits, before any loop runs."""
 
-    def __init__(self, model: RobotModel, interface: str, *, domain: int = 0, simulator: bool = False) -> None:
+    def __init__(
+        self,
+        model: RobotModel,
+        interface: str,
+        *,
+        domain: int = 0,
+        simulator: bool = False,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         """`simulator`: take states without checksum and tick, as third-party simulators send them; loopback only.
+        `clock`: stamps what is received [ns].
 
         Raises:
             LinkUnavailable: cyclonedds or the interface is missing.
@@ -51,7 +40,7 @@ class DdsLink:
         if simulator and interface != LOOPBACK:
             raise ValueError(f"a simulator's states are taken on interface '{LOOPBACK}' only, not on '{interface}'")
         self.model, self.counters = model, LinkCounters()
-        self._simulator = simulator
+        self._simulator, self._clock = simulator, clock
         self._participant = Participant(interface, domain)
         self._states = self._participant.reader(STATE_TOPIC, model.wire, "LowState_")
         self._foreign = self._participant.reader(COMMAND_TOPIC, model.wire, "LowCmd_", others_only=True)
@@ -59,6 +48,8 @@ class DdsLink:
         self._decoder, self._encoder = LowStateDecoder(model), LowCmdEncoder(model)
         self._size = 4 + self._decoder.layout.size
         self._state: LowState | None = None
+        self._machine = model.default_mode_machine
+        """The variant as the robot last sent it."""
         self._closed = False
 
     # -- the protocol ---------------------------------------------------------------------------------------------
@@ -76,7 +67,7 @@ class DdsLink:
             elif not self._simulator and not checksum_stored(data, self._decoder.layout):
                 counters.bad_crc += 1
             else:
-                self._take(self._decoder.decode(data, time.monotonic_ns()))
+                self._take(self._decoder.decode(data, self._clock()))
         return self._state
 
     def _take(self, state: LowState) -> None:
@@ -84,8 +75,12 @@ class DdsLink:
         if last is not None and state.tick == last.tick and not self._simulator:
             counters.frozen += 1
             return
-        if last is not None and state.mode_machine != last.mode_machine:
+        machine = state.mode_machine
+        if last is not None and machine != self._machine:
             counters.hardware_changes += 1
+        self._machine = machine
+        if self._simulator and machine not in self.model.limits_by_mode_machine:
+            state = state._replace(mode_machine=self.model.default_mode_machine)  # most simulators leave it at 0
         counters.received += 1
         self._state = state
 
@@ -95,16 +90,13 @@ class DdsLink:
         Raises:
             TypeError: it was not built by the gate.
         """
-        if type(command) is not JointCommand:
-            raise TypeError(f"a RobotLink writes a JointCommand built by the gate, not {type(command).__name__}")
+        require_permitted(command)
         if self._closed:
             return
         if self._state is None:
             self.counters.held_back += 1
             return
-        data = self._encoder.encode(
-            self._state.mode_machine, command.q, command.dq, command.tau, command.kp, command.kd
-        )
+        data = self._encoder.encode(self._machine, command.q, command.dq, command.tau, command.kp, command.kd)
         self._commands.write(data)
         self.counters.send_failed = self._commands.failed
         self.counters.sent += 1
@@ -166,6 +158,13 @@ class DdsLink:
             return (
                 f"{STATE_TOPIC} {where} has no good message of a {self.model.name}: {counters.bad_crc} with a wrong "
                 f"checksum, {counters.bad_length} with a wrong length"
+            )
+        own = f"unitree_{self.model.wire}::msg::dds_::LowState_"
+        others = {one.type_name for one in self._participant.publications() if one.topic == STATE_TOPIC}
+        if others and own not in others:
+            return (
+                f"{STATE_TOPIC} {where} is {', '.join(sorted(others))}, which no {self.model.name} sends "
+                f"(unitree_{self.model.wire}): is that another robot?"
             )
         return (
             f"no {STATE_TOPIC} of a {self.model.name} (unitree_{self.model.wire}) {where} within {timeout_s:g} s: is "

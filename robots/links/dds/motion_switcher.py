@@ -72,7 +72,10 @@ class MotionSwitcherClient:
         """
         name = self.check(timeout_s)
         if name and not release:
-            raise LinkUnavailable(f"the robot's controller '{name}' owns the motors {self._where}; release it first")
+            raise LinkUnavailable(
+                f"the robot's controller '{name}' owns the motors {self._where}; hang the robot, which goes limp then, "
+                "and give --release-controller"
+            )
         for _ in range(RELEASE_TRIES):
             if not name:
                 return

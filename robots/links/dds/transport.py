@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from teleopd.robots.link import LinkUnavailable
 from teleopd.robots.links.dds.idl import message, require_cyclonedds
@@ -17,6 +17,9 @@ _ANY = 0x7F
 """Sample, view and instance state: any (DDS_ANY_STATE)."""
 _TAKE = 16
 """Messages taken at a time: with a history of one there is one a writer."""
+_ALIVE = 16
+"""Instance state of what is still published (DDS_ALIVE_INSTANCE_STATE)."""
+_MOST_PUBLICATIONS = 500
 LOOPBACK = "lo"
 _TEMPLATE = (
     '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="{interface}"/></Interfaces>{multicast}'
@@ -44,6 +47,15 @@ def configuration(interface: str) -> str:
     )
 
 
+class Publication(NamedTuple):
+    """One writer somewhere in the domain."""
+
+    topic: str
+    type_name: str
+    participant: str
+    """Identity of its participant."""
+
+
 class Participant:
     """This process's membership of a DDS domain on one interface."""
 
@@ -65,6 +77,7 @@ class Participant:
         self.interface, self.domain = interface, domain
         self._entity = _participant(interface, domain, settings)
         self._topics: dict[str, Any] = {}
+        self._announced: Any = None
 
     def writer(self, topic: str, family: str, name: str) -> Writer:
         """A reliable writer that keeps one message."""
@@ -84,6 +97,20 @@ class Participant:
             self._topics[topic] = Topic(self._entity, topic, message(family, name))
         return self._topics[topic]
 
+    def publications(self) -> list[Publication]:
+        """What is published in the domain by others than this participant, as far as discovery has come."""
+        from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication
+
+        if self._announced is None:
+            self._announced = BuiltinDataReader(self._entity, BuiltinTopicDcpsPublication)
+        own = str(self._entity.guid)
+        found = [
+            Publication(sample.topic_name, sample.type_name, str(sample.participant_key))
+            for sample in self._announced.read(_MOST_PUBLICATIONS)
+            if sample.sample_info.valid_data and sample.sample_info.instance_state == _ALIVE
+        ]
+        return [one for one in found if one.participant != own]
+
     @property
     def entity(self) -> Any:
         """The cyclonedds object."""
@@ -93,6 +120,7 @@ class Participant:
         """Leave the domain: readers and writers end, peers forget us. Safe to call twice."""
         if self._entity is not None:
             self._topics.clear()
+            self._announced = None
             _delete(self._entity)
             self._entity = None
 
@@ -217,6 +245,20 @@ class Reader:
         """How many writers reach it."""
         return len(self._reader.get_matched_publications())
 
+    @property
+    def publishers(self) -> frozenset[str]:
+        """The participants whose writers reach it, each by its identity in the domain."""
+        from cyclonedds.core import DDSException
+
+        found = set()
+        for handle in self._reader.get_matched_publications():
+            try:
+                data = self._reader.get_matched_publication_data(handle)
+            except DDSException:  # gone since
+                continue
+            if data is not None:
+                found.add(str(data.participant_key))
+        return frozenset(found)
 
 
 

@@ -1,25 +1,22 @@
-"""The hand of whoever started the virtual robot: gantry, pushes, reset, stop; and the view of what really happens."""
+"""The hand on the virtual robot of a session, over shared memory."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.ipc.slots import Slot
+from teleopd.robots.links.hand import VirtualHand
 from teleopd.robots.links.sim.wire import (
     CONTROL,
     TRUTH,
-    GantryMode,
     VirtualControl,
     VirtualTruth,
     control_codec,
     proves_virtual,
     truth_codec,
 )
-from teleopd.robots.model import Array
 
 
-class SimControl:
+class SimControl(VirtualHand):
     """The one writer of `sim_control`, and a reader of `sim_truth`."""
 
     def __init__(self, session: Session) -> None:
@@ -30,34 +27,13 @@ class SimControl:
         self._control: Slot[VirtualControl] = Slot.attach(session.path(CONTROL), control_codec())
         self._truth: Slot[VirtualTruth] = Slot.attach(session.path(TRUTH), truth_codec())
 
-    def _change(self, **changes: Any) -> None:
+    def _wanted(self) -> VirtualControl:
         wanted = self._control.read()
         assert wanted is not None, "create_sim_streams writes the first one"
-        self._control.write(wanted._replace(seq=wanted.seq + 1, **changes))
+        return wanted
 
-    def hang(self) -> None:
-        """Let the gantry pick the robot up where it is."""
-        self._change(gantry=int(GantryMode.HANG))
-
-    def lower(self, seconds: float) -> None:
-        """Let the gantry hand the weight to the feet over `seconds` of simulated time, then let go."""
-        self._change(gantry=int(GantryMode.LOWER), lower_s=float(seconds))
-
-    def release(self) -> None:
-        """Let the gantry let go now."""
-        self._change(gantry=int(GantryMode.RELEASE))
-
-    def push(self, force_w: Array, duration_s: float) -> None:
-        """Push the pelvis with `force_w` (3,) [N], world frame."""
-        wanted = self._control.read()
-        assert wanted is not None, "create_sim_streams writes the first one"
-        self._change(push_seq=wanted.push_seq + 1, push_force_w=force_w, push_duration_s=float(duration_s))
-
-    def reset(self) -> None:
-        """Put the robot back to its start, on the gantry."""
-        wanted = self._control.read()
-        assert wanted is not None, "create_sim_streams writes the first one"
-        self._change(reset_seq=wanted.reset_seq + 1, gantry=int(GantryMode.HANG))
+    def _want(self, control: VirtualControl) -> None:
+        self._control.write(control)
 
     def stop(self) -> None:
         """End the virtual robot's process."""

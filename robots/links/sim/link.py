@@ -7,7 +7,7 @@ import time
 from teleopd.robots.ipc.segment import SegmentMissing
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.ipc.slots import Slot
-from teleopd.robots.link import LinkUnavailable
+from teleopd.robots.link import LinkOptions, LinkUnavailable, require_permitted
 from teleopd.robots.links.sim.wire import COMMAND, STATE, MotorCommand, command_codec, state_codec
 from teleopd.robots.model import JointCommand, LowState, RobotModel
 
@@ -15,8 +15,9 @@ from teleopd.robots.model import JointCommand, LowState, RobotModel
 class SimLink:
     """RobotLink to the virtual robot of a session. Reading and writing cost microseconds and never wait."""
 
-    def __init__(self, session: Session, model: RobotModel) -> None:
-        """
+    def __init__(self, session: Session, model: RobotModel, options: LinkOptions | None = None) -> None:
+        """`options`: none concerns this link.
+
         Raises:
             LinkUnavailable: the session has no virtual robot.
             SchemaMismatch: it has one of another version or another robot.
@@ -43,8 +44,7 @@ class SimLink:
         Raises:
             TypeError: it was not built by the gate.
         """
-        if type(command) is not JointCommand:
-            raise TypeError(f"a RobotLink writes a JointCommand built by the gate, not {type(command).__name__}")
+        require_permitted(command)
         if self._closed:
             return
         self._seq += 1

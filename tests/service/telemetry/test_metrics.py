@@ -7,8 +7,9 @@ import pytest
 
 from teleopd.drivers.health import Content
 from teleopd.drivers.source import SourceState
+from teleopd.service.link_status import LinkStatus
 from teleopd.service.streams import LoopStatus, SourceStatus
-from teleopd.service.telemetry.metrics import loop_metrics, source_metrics
+from teleopd.service.telemetry.metrics import link_metrics, loop_metrics, source_metrics
 
 NOW = 5 * 10**9
 
@@ -63,3 +64,9 @@ def test_loops():
         "teleopd_loop_control_late_max_seconds": 0.004, "teleopd_loop_control_missed_total": 2.0,
         "teleopd_loop_control_cpu_ratio": 0.25,
     }  # fmt: skip
+
+
+def test_link_counters():
+    found = link_metrics(LinkStatus(7, 5, *range(10, 19)))
+    assert found["teleopd_link_received_total"] == 10.0 and found["teleopd_link_hardware_changes_total"] == 18.0
+    assert len(found) == 9 and all(type(value) is float for value in found.values())

@@ -30,7 +30,7 @@ S = 1_000_000_000
 KEYS = {
     "schema", "robot", "source", "policy", "config_sha256", "duration_s", "upright", "fell_at_s", "frames", "source_hz",
     "source_health", "latency_ms", "lookahead", "force_limit_n", "tracking",
-    "modes", "interventions", "loop", "recording",
+    "modes", "interventions", "link", "loop", "lost_rows", "recording",
 }  # fmt: skip
 START = 1000 * S
 STEPS = ("not_finite", "blend", "box")
