@@ -8,7 +8,7 @@ ROBOT ?= unitree_g1
 DATA := $(or $(TELEOPD_SHARED_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check build bench bench-retarget fuzz mutants pictures wheels clean
+.PHONY: help setup demo test test-long test-lerobot check build bench bench-retarget fuzz mutants pictures wheels clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -27,6 +27,9 @@ test: $(READY) ## all tests, under 6 minutes
 
 test-long: $(READY) ## the same with 10,000 examples a property, and the long scenarios
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not hardware" tests
+
+test-lerobot: $(READY) ## LeRobot 0.4.4 loads, samples, deletes and merges what we export; its own environment, 1.6 GB
+	bash tests/lerobot/check.sh $(BIN)/python
 
 check: $(READY) ## ruff, strict types, architecture
 	$(BIN)/ruff check .

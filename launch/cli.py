@@ -12,6 +12,7 @@ import tyro
 from teleopd.launch.choices import check_words, joined
 from teleopd.launch.commands import (
     calibrate,
+    capture,
     ctl,
     decode,
     demo,
@@ -38,6 +39,7 @@ Command: TypeAlias = (
     | Annotated[emulate.Emulate, tyro.conf.subcommand("emulate", prefix_name=False)]
     | Annotated[doctor.Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
     | Annotated[decode.Decode, tyro.conf.subcommand("decode", prefix_name=False)]
+    | Annotated[capture.Capture, tyro.conf.subcommand("capture", prefix_name=False)]
     | Annotated[ctl.Ctl, tyro.conf.subcommand("ctl", prefix_name=False)]
     | Annotated[policy.Policy, tyro.conf.subcommand("policy", prefix_name=False)]
     | Annotated[eval.Eval, tyro.conf.subcommand("eval", prefix_name=False)]

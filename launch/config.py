@@ -18,6 +18,7 @@ import msgspec
 
 from teleopd.service.force_limit import check_force_limit
 from teleopd.service.policy.lookahead import WAYS
+from teleopd.service.retarget.solver_choice import SOLVERS
 
 
 class ConfigError(ValueError):
@@ -44,6 +45,12 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Transport to the robot."""
     interface: str = ""
     """Network interface of the robot, for links that need one."""
+    domain: int = 0
+    """DDS domain; the vendor's robots use 0."""
+    peer: str = "robot"
+    """'robot', or 'simulator': a third-party one, whose checksum, tick and hardware variant are not checked."""
+    release_controller: bool = False
+    """Take the motors from the robot's own controller; the robot goes limp."""
     mode: str = "whole"
     """'whole' body."""
     kinematic: bool = False
@@ -74,12 +81,14 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Operator whose stored calibration is used; empty: the first frame measures the person."""
     input_filter: str = "one_euro"
     """Filter on the captured motion: 'one_euro' or 'none'."""
-    solver: str = "fast"
-    """Retargeting solver: 'fast' or 'mink'."""
+    solver: str = "auto"
+    """Retargeting solver: 'auto', 'fast', 'compiled' or 'mink'."""
     seconds: float = 0.0
     """End after so long [s]; 0: until Ctrl-C."""
     auto_engage: bool = False
     """Ready, arm and engage without an operator; only where the robot proves it is virtual."""
+    auto_engage_virtual: bool = False
+    """The same over the network: refused unless the robot on the interface proves that it is virtual."""
     auto_arm: bool = False
     """Ready and arm without an operator, and leave engaging to the device's deadman; as auto_engage, virtual only."""
     latched_engage: bool = False
@@ -94,6 +103,12 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     view: bool = True
     """Start the browser view."""
     view_port: int = 8765
+    record: str = ""
+    """Folder for recorded episodes; empty: nothing is recorded."""
+    task: str = ""
+    """What the operator does, in every episode."""
+    notes: str = ""
+    """Anything else worth knowing, in every episode."""
     report: str = ""
     """File for the run report."""
     snapshot: str = ""
@@ -114,7 +129,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 KEYS = tuple(field.name for field in msgspec.structs.fields(RunConfig))
-NOT_FROM_ENVIRONMENT = ("safety", "compliance", "unqualified")
+NOT_FROM_ENVIRONMENT = ("safety", "compliance", "unqualified", "release_controller")
 """Tables, and what an operator decides anew for each run."""
 
 
@@ -151,6 +166,8 @@ def _check_ranges(config: RunConfig) -> None:
         raise ConfigError(f"seed is {config.seed}; give 0 or more")
     if config.mode != "whole":
         raise ConfigError(f"mode '{config.mode}' is not one of: whole")
+    if config.peer not in ("robot", "simulator"):
+        raise ConfigError(f"peer '{config.peer}' is not one of: robot, simulator")
     if config.lookahead not in ("", *WAYS):
         raise ConfigError(f"lookahead '{config.lookahead}' is not one of: {', '.join(WAYS)}")
     if config.compliance.force_limit:
@@ -160,8 +177,8 @@ def _check_ranges(config: RunConfig) -> None:
             raise ConfigError(f"compliance.force_limit: {error}") from None
     if config.input_filter not in ("one_euro", "none"):
         raise ConfigError(f"input_filter '{config.input_filter}' is not one of: one_euro, none")
-    if config.solver not in ("fast", "mink"):
-        raise ConfigError(f"solver '{config.solver}' is not one of: fast, mink")
+    if config.solver not in SOLVERS:
+        raise ConfigError(f"solver '{config.solver}' is not one of: {', '.join(SOLVERS)}")
     if not 500 <= config.physics_hz <= 10_000 or config.physics_hz % 500:
         raise ConfigError(f"physics_hz is {config.physics_hz:g}; give a multiple of 500, up to 10000")
     if config.auto_engage and config.link != "sim":

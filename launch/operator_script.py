@@ -66,6 +66,16 @@ class OperatorScript:
         """The end was asked for."""
         return self._ending
 
+    @property
+    def virtual(self) -> bool:
+        """There is a gantry this script works."""
+        return self._virtual
+
+    def found_virtual(self, countdown_s: float) -> None:
+        """The robot has proved that it is virtual: its gantry is worked, and it stands for so long at the end [s]."""
+        self._virtual = True
+        self._countdown_ns = round(countdown_s * 1e9)
+
     def ask_end(self) -> None:
         """First Ctrl-C, or the run's time is over: return to stand, then damp after the countdown. Second: damp now."""
         if self._ending:

@@ -40,6 +40,7 @@ TABLE: Mapping[str, ProcessSpec] = {
         ProcessSpec("robot-io", "teleopd.service.robot_io_process:main", "restart_damped", 1),
         ProcessSpec("virtual-robot", "teleopd.robots.virtual.process:main", "report", 3),
         ProcessSpec("console", "teleopd.service.console.process:main", "report", 0),
+        ProcessSpec("recorder", "teleopd.service.recorder_process:main", "restart", 4),
     )
 }
 MAX_RESTARTS = 5
@@ -109,15 +110,15 @@ class Processes:
             child.process = self._spawn(child.spec, child.arguments)
             child.started_ns = time.monotonic_ns()
 
-    def watch_silence(self, name: str, spoke_ns: int, now_ns: int) -> None:
-        """Kill a process that runs and says nothing, so that `watch` replaces it. Told at every look when it spoke:
-        only `SILENT_LOOKS` in a row count, so that a machine that stood still as a whole blames nobody."""
+    def watch_silence(self, name: str, spoke_ns: int, now_ns: int, hung_ns: int = HUNG_NS) -> None:
+        """Kill a process that runs and says nothing for `hung_ns`, so that `watch` replaces it. Told at every look when
+        it spoke: only `SILENT_LOOKS` in a row count, so that a machine that stood still as a whole blames nobody."""
         child = self.children.get(name)
         if child is None:
             return
-        silent = now_ns - max(spoke_ns, child.started_ns + START_NS) > HUNG_NS
+        silent = now_ns - max(spoke_ns, child.started_ns + START_NS) > hung_ns
         if spoke_ns > child.started_ns:
-            silent = now_ns - spoke_ns > HUNG_NS
+            silent = now_ns - spoke_ns > hung_ns
         child.silent = child.silent + 1 if silent and child.process.is_alive() else 0
         if child.silent >= SILENT_LOOKS:
             child.silent = 0

@@ -18,12 +18,16 @@ from teleopd.launch import registry
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.operator_script import BALANCING, Gantry, OperatorScript
+from teleopd.launch.preparation import prepare_solver
 from teleopd.launch.processes import ProcessCpu, Processes
 from teleopd.launch.qualification import require_record
+from teleopd.launch.recording import end_recording, recording_folder, start_recorder
+from teleopd.launch.robot_link import link_options, loop_of, open_hand, require_virtual
+from teleopd.launch.silence import replace_hung
 from teleopd.launch.sources import begin_tap, make_source, source_options
 from teleopd.robots.ipc.session import SessionOwner
-from teleopd.robots.links.sim.control import SimControl
-from teleopd.robots.links.sim.wire import VirtualTruth, create_sim_streams
+from teleopd.robots.links.hand import VirtualHand
+from teleopd.robots.links.sim.wire import VirtualTruth
 from teleopd.robots.model import Array, RobotModel
 from teleopd.robots.virtual.perturbation import perturbation
 from teleopd.robots.virtual.process import VirtualOptions
@@ -40,7 +44,7 @@ from teleopd.service.policy.card import gains_for
 from teleopd.service.policy.library import ResolvedPolicy, absent_sentence, resolve
 from teleopd.service.policy.lookahead import with_lookahead
 from teleopd.service.retarget.operator_file import load_operator, operator_path
-from teleopd.service.streams import Bus, LoopStatus
+from teleopd.service.streams import Bus
 from teleopd.service.telemetry.report import RunCollector, RunIdentity
 
 TICK_S = 0.05
@@ -78,6 +82,7 @@ class ServiceRun:
         self._say_out = say or self._console.print
         self.model: RobotModel = registry.load("robot", config.robot)
         registry.check("link", config.link)
+        self._link_options = link_options(config)
         self._source_options = source_options(config)
         self.policy: ResolvedPolicy | None = (
             None if config.kinematic else resolve(config.policy or None, self.model)
@@ -91,14 +96,16 @@ class ServiceRun:
         self._operator = str(operator_path(config.operator)) if config.operator else ""
         if self._operator:
             load_operator(Path(self._operator))
+        self._record = recording_folder(config)
         self._notes: list[str] = []
         self._asked: list[str] = []
         """Answers to signals, not yet said."""
         self._cpu = ProcessCpu()
+        self._sim: VirtualHand | None = None
 
     def _qualified(self) -> str:
         """What the report says of the policy's qualification; a real link refuses a policy without one."""
-        if self.policy is None:
+        if self.policy is None or self.config.auto_engage_virtual:  # which a real robot is refused with
             return "not required"
         place = Path(self.config.qualification).expanduser() if self.config.qualification else None
         return require_record(
@@ -128,14 +135,14 @@ class ServiceRun:
         owner = SessionOwner(self.config.robot)
         processes = Processes(self.say)
         self._script = OperatorScript(
-            auto_engage=self.config.auto_engage, auto_arm=self.config.auto_arm, virtual=self.config.link == "sim",
+            auto_engage=self._engages_alone, auto_arm=self.config.auto_arm, virtual=self.config.link == "sim",
             countdown_s=self._countdown_s,
         )  # fmt: skip
         # In force until the last child is gone: a Ctrl-C too many must not leave children or shared memory behind.
         previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         try:
-            self._bus = Bus(owner.session, self.model.n, create=True)
+            self._bus = Bus(owner.session, self.model.n, create=True, record=self._record is not None)
             self._writer = OperatorWriter(self._bus.slot("operator_serve"), owner.session.token)
             self._compose(owner, processes)
             try:
@@ -143,12 +150,22 @@ class ServiceRun:
             except Exception:
                 self._bring_down()
                 raise
-            return {**self._collector.report(time.monotonic_ns()), "qualification": self._qualification}
+            recording = end_recording(self._bus, owner.session, processes, self.say)
+            return {
+                **self._collector.report(time.monotonic_ns(), recording), "qualification": self._qualification,
+                "peer": self.config.peer if self.config.link == "dds" else None,
+            }  # fmt: skip
         finally:
             processes.end()
+            if self._sim is not None:
+                self._sim.close()
             owner.close()
             for number, handler in previous.items():
                 signal.signal(number, handler or signal.SIG_DFL)
+
+    @property
+    def _engages_alone(self) -> bool:
+        return self.config.auto_engage or self.config.auto_engage_virtual
 
     @property
     def _countdown_s(self) -> float:
@@ -156,13 +173,14 @@ class ServiceRun:
 
     def _compose(self, owner: SessionOwner, processes: Processes) -> None:
         config, session = self.config, owner.session
-        virtual = config.link == "sim"
-        self._sim: SimControl | None = None
+        start_recorder(processes, session, self._record, config, self.model, self.policy, self._operator)
+        prepare_solver(config.solver, self.say)
         if self.policy is None:
             self.say("kinematic preview" if config.kinematic else absent_sentence(self.model))
-        elif virtual:
-            create_sim_streams(session, self.model.n)
-            self._sim = SimControl(session)
+        else:
+            self._sim = open_hand(config, session, self.model, self.say)
+            require_virtual(self._sim, config, lambda: self._script.ending)
+        if self.policy is not None and config.link == "sim":
             options = VirtualOptions(
                 physics_hz=int(config.physics_hz), perturbation=perturbation(config.perturbation), seed=config.seed,
                 odometry=True,
@@ -173,7 +191,7 @@ class ServiceRun:
             common: dict[str, Any] = {"session": session, "robot": config.robot, "link": config.link}
             processes.start(
                 "robot-io", **common, card_gains=self._card_gains(), overrides=config.safety,
-                latched_engage=config.latched_engage,
+                latched_engage=config.latched_engage, options=self._link_options,
             )  # fmt: skip
             common |= {
                 "policy": self.policy, "force_limit_n": config.compliance.force_limit,
@@ -221,7 +239,8 @@ class ServiceRun:
         deadline = time.monotonic() + self._countdown_s + BRING_DOWN_S
         while not self._script.ended and time.monotonic() < deadline:
             time.sleep(TICK_S)
-            self._operate(self._bus.slot("safety_status").read(), time.monotonic_ns())
+            with contextlib.suppress(Exception):  # what failed may fail here too; the next tick may not
+                self._operate(self._bus.slot("safety_status").read(), time.monotonic_ns())
 
     def _loop(self, owner: SessionOwner, processes: Processes) -> None:
         started = time.monotonic()
@@ -237,8 +256,7 @@ class ServiceRun:
                 while self._asked:
                     self.say(self._asked.pop(0))
                 self._check_refusals(owner, processes, status)
-                # While it hangs, the motors hold their last targets.
-                processes.watch_silence("robot-io", status.t_ns if status is not None else 0, now_ns)
+                replace_hung(processes, self._bus, now_ns)
                 processes.watch()
                 drained = self._collector.collect(self._bus)
                 self._watch_truth()
@@ -260,12 +278,14 @@ class ServiceRun:
 
     def _operate(self, status: SafetyStatus | None, now_ns: int) -> None:
         proven = self._sim is not None and self._sim.is_virtual(now_ns)
+        if proven and not self._script.virtual:
+            self._script.found_virtual(COUNTDOWN_S["sim"])
         step = self._script.step(status, now_ns, proven=proven)
         if step.act != Act.NONE:
             self._writer.act(step.act, now_ns)
-        if step.engage_held or self.config.auto_engage:
+        if step.engage_held or self._engages_alone:
             self._writer.hold(step.engage_held, now_ns)
-        if self._sim is not None:
+        if self._sim is not None and self._script.virtual:
             if step.gantry is Gantry.RELEASE and not self._lowered:
                 self._sim.lower(LOWER_S)
                 self._lowered = True
@@ -276,7 +296,7 @@ class ServiceRun:
     def _stand_up_again(self, status: SafetyStatus | None, last: Mode | None) -> None:
         """After a reset, a virtual robot that was damped lies on the floor: its gantry takes it up, as people would."""
         was_reset = status is not None and (last, status.mode) == (Mode.DAMPED, Mode.IDLE)
-        if self._sim is None or self._script.ending or not was_reset:
+        if self._sim is None or not self._script.virtual or self._script.ending or not was_reset:
             return
         self._sim.reset()
         self._lowered = False
@@ -288,11 +308,7 @@ class ServiceRun:
             return
         if truth.fallen:
             self._collector.note_fall(truth.t_ns)
-        self._bus.slot("loop_virtual_robot").write(LoopStatus(
-            truth.t_ns, truth.loop_rate_hz, truth.loop_ticks, truth.loop_missed, truth.loop_late_p50_us,
-            truth.loop_late_p99_us, truth.loop_late_max_us, truth.loop_work_p50_us, truth.loop_work_p99_us,
-            self._cpu.percent(truth.pid),
-        ))  # fmt: skip
+        self._bus.slot("loop_virtual_robot").write(loop_of(truth, self._cpu.percent(truth.pid)))
 
     def _announce(self, status: SafetyStatus | None, last: Mode | None) -> Mode | None:
         if status is None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from teleopd.service.one_euro import OneEuro
 from teleopd.service.retarget.calibration import CalibrationError
 from teleopd.service.retarget.operator_file import load_operator
 from teleopd.service.retarget.retargeter import Retargeter
+from teleopd.service.retarget.solver_choice import NoCompiler, SolverName
 from teleopd.service.retarget.sparse import SparseBody
 from teleopd.service.retarget.tables import TableError
 from teleopd.service.streams import FAMILIES, MAX_BODIES, Bus, HumanView, LoopStatus, ReferenceLog, SourceStatus
@@ -131,7 +132,7 @@ def human_view(pose: HumanPose) -> HumanView:
 
 
 def main(
-    session: Session, robot: str, make_source: Callable[[], Source], solver: Literal["fast", "mink"] = "fast",
+    session: Session, robot: str, make_source: Callable[[], Source], solver: SolverName = "fast",
     policy: tuple[str, str] = ("", "tracker"), operator: str = "",
     input_filter: str = "none",
 ) -> None:  # fmt: skip
@@ -155,7 +156,7 @@ def main(
         smooth = OneEuro() if input_filter == "one_euro" else None
         stage = SourceStage(FrameChecks(source.skeleton), retargeter, time.monotonic_ns(), smooth)
         asyncio.run(_run(source, stage, DeviceButtons(session, bus), bus, ending))
-    except (SourceError, TableError, CalibrationError) as error:
+    except (SourceError, TableError, CalibrationError, NoCompiler) as error:
         refuse(session, "source", str(error))
 
 
@@ -179,13 +180,17 @@ async def _frames(
     source: Source, stage: SourceStage, buttons: DeviceButtons, health: HealthMeter, bus: Bus
 ) -> None:
     references, humans, log = bus.slot("reference"), bus.slot("human"), bus.ring("reference_log")
+    record_reference, record_human = bus.record("reference"), bus.record("human")
     async for pose in source.poses():
         buttons.step(pose.buttons, time.monotonic_ns())
         tick = stage.on_pose(pose, time.monotonic_ns())
         if tick.reference is not None:
             published_ns = time.monotonic_ns()
-            references.write(tick.reference._replace(t_published_ns=published_ns))
-            humans.write(human_view(pose))
+            reference, view = tick.reference._replace(t_published_ns=published_ns), human_view(pose)
+            references.write(reference)
+            humans.write(view)
+            record_reference(reference)
+            record_human(view)
             if tick.reference.valid:
                 log.push(ReferenceLog(tick.reference.seq, tick.reference.t_ns, tick.retarget_us, published_ns))
         health.pose(pose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from teleopd.robots.ipc.codec import Codec
 from teleopd.robots.ipc.rings import Ring
+from teleopd.robots.ipc.segment import SegmentMissing
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.ipc.slots import Slot
 from teleopd.robots.model import (
@@ -23,9 +25,21 @@ from teleopd.robots.model import (
     reference_fields,
 )
 from teleopd.safety.words import OPERATOR_FIELDS, OPERATOR_WRITERS, OperatorCommand, SafetyStatus, safety_status_fields
+from teleopd.service.capture.records import (
+    EPISODE_WISH_FIELDS,
+    RECORDER_STATUS_FIELDS,
+    SAFETY_EVENT_FIELDS,
+    WISH_WRITERS,
+    CommandSample,
+    EpisodeWish,
+    RecorderStatus,
+    SafetyEvent,
+    command_sample_fields,
+)
+from teleopd.service.link_status import LINK_FIELDS, LinkStatus
 
 MAX_BODIES = 64
-LOOPS = ("source", "control", "standby", "robot_io", "virtual_robot")
+LOOPS = ("source", "control", "standby", "robot_io", "virtual_robot", "recorder")
 """Processes that publish their punctuality in a slot `loop_<name>`."""
 
 
@@ -232,6 +246,10 @@ STICK_FIELDS: list[Field] = [
 ]  # fmt: skip
 
 
+def _ignore(_sample: object) -> None:
+    """Nothing is recorded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One row of the table."""
@@ -257,7 +275,11 @@ def streams(n: int) -> dict[str, Stream]:
         "mode_log": Stream(Codec(ModeLog, MODE_LOG_FIELDS), 1024),
     }
     table["targets_standby"] = table["targets"]
+    table["link_status"] = Stream(Codec(LinkStatus, LINK_FIELDS))
     table["policy_status"] = Stream(Codec(PolicyStatus, POLICY_STATUS_FIELDS))
+    table["recorder_status"] = Stream(Codec(RecorderStatus, RECORDER_STATUS_FIELDS))
+    for writer in WISH_WRITERS:
+        table[f"episode_{writer}"] = Stream(Codec(EpisodeWish, EPISODE_WISH_FIELDS))
     table["stick"] = Stream(Codec(StickWord, STICK_FIELDS))
     for writer in COMPLIANCE_WRITERS:
         table[f"compliance_{writer}"] = Stream(Codec(ComplianceSetting, COMPLIANCE_FIELDS))
@@ -268,16 +290,31 @@ def streams(n: int) -> dict[str, Stream]:
     return table
 
 
+def recording_streams(n: int) -> dict[str, Stream]:
+    """The rings a recorder drains; a session has them only where it records. At 500 Hz they hold four seconds."""
+    return {
+        "record_state": Stream(Codec(LowState, low_state_fields(n)), 2048),
+        "record_command": Stream(Codec(CommandSample, command_sample_fields(n)), 2048),
+        "record_target": Stream(Codec(JointTargets, joint_targets_fields(n)), 256),
+        "record_shaped_reference": Stream(Codec(Reference, reference_fields(n)), 256),
+        "record_reference": Stream(Codec(Reference, reference_fields(n)), 1024),
+        "record_human": Stream(Codec(HumanView, HUMAN_FIELDS), 1024),
+        "record_event": Stream(Codec(SafetyEvent, SAFETY_EVENT_FIELDS), 512),
+    }
+
+
 class Bus:
     """All streams of one session, opened by name."""
 
-    def __init__(self, session: Session, n: int, *, create: bool = False) -> None:
-        """`create`: make them all (the service's parent); else attach on first use."""
+    def __init__(self, session: Session, n: int, *, create: bool = False, record: bool = False) -> None:
+        """`create`: make them all (the service's parent), with `record` those of a recording too; else attach on
+        first use."""
         self._session = session
-        self._table = streams(n)
+        always, recorded = streams(n), recording_streams(n)
+        self._table = always | recorded
         self._open: dict[str, Any] = {}
         if create:
-            for name in self._table:
+            for name in (*always, *(recorded if record else ())):
                 self._open[name] = self._make(name, create=True)
 
     def slot(self, name: str) -> Slot[Any]:
@@ -287,6 +324,16 @@ class Bus:
     def ring(self, name: str) -> Ring[Any]:
         """The ring of that name."""
         return self._get(name, Ring)  # type: ignore[no-any-return]
+
+    def record(self, name: str) -> Callable[[Any], object]:
+        """Takes the samples of a recording: the push of that ring, or nothing at all where the session records none.
+
+        Nobody waits: a full ring drops and counts.
+        """
+        try:
+            return self.ring(f"record_{name}").push
+        except SegmentMissing:
+            return _ignore
 
     def _get(self, name: str, kind: type) -> Any:
         if name not in self._open:

@@ -89,12 +89,14 @@ async def _run(
 async def _commands(
     source: VelocitySource, stage: VelocityStage, operator: OperatorWriter, health: CommandHealth, bus: Bus
 ) -> None:
-    references, log = bus.slot("reference"), bus.ring("reference_log")
+    references, log, record = bus.slot("reference"), bus.ring("reference_log"), bus.record("reference")
     async for command in source.commands():
         operator.stop_button(command.stop, command.t_ns)
         tick = stage.on_command(command)
         assert tick.reference is not None
         published_ns = time.monotonic_ns()
-        references.write(tick.reference._replace(t_published_ns=published_ns))
+        reference = tick.reference._replace(t_published_ns=published_ns)
+        references.write(reference)
+        record(reference)
         log.push(ReferenceLog(tick.reference.seq, tick.reference.t_ns, tick.retarget_us, published_ns))
         health.command(command)

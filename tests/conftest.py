@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ def shared_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"{SHARED_DATA} is absent; CI requires it", pytrace=False)
     pytest.skip(f"{SHARED_DATA} is absent")
+
+
+@pytest.fixture(autouse=True)
+def ordinary_priority() -> Iterator[None]:
+    """A test that leaves its process at real-time priority would starve every process that later tests start."""
+    yield
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail("the test left its process at real-time priority", pytrace=False)
 
 
 @pytest.hookimpl(optionalhook=True)

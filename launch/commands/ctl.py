@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,14 @@ from teleopd.launch.errors import CommandError
 from teleopd.robots.ipc.session import Session, SessionMissing, session_of
 from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
+from teleopd.service.capture.records import RECORDING, RecorderStatus, as_text
+from teleopd.service.capture.wishes import EpisodeWishes
+from teleopd.service.console.snapshot import RECORDER_SILENT_NS
 from teleopd.service.force_limit import SLEW_N_S, ForceLimitWriter
 from teleopd.service.streams import Bus
 
-Verb = Literal["status", "ready", "arm", "engage", "disengage", "stop", "damp", "reset", "compliance"]
+Verb = Literal["status", "ready", "arm", "engage", "disengage", "stop", "damp", "reset", "compliance", "episode"]
+EpisodeVerb = Literal["start", "stop", "success", "discard"]
 ACTS = {
     "ready": Act.READY, "arm": Act.ARM, "disengage": Act.DISENGAGE, "stop": Act.STOP, "damp": Act.DAMP,
     "reset": Act.RESET,
@@ -35,8 +40,17 @@ EXPECTED = {
     "stop": {Mode.RETURN, Mode.ARMED, Mode.DAMPED}, "damp": {Mode.DAMPED}, "reset": set(Mode) - {Mode.DAMPED},
 }  # fmt: skip
 HEARTBEAT_S = 0.05
+WRITER_S = 1.0
+"""A writer takes microseconds; one that keeps its slot so long hangs."""
+HELD_ELSEWHERE = "another `teleop ctl engage` holds the deadman of this robot"
+HANGS = (
+    f"another `teleop ctl` has kept this robot's operator slot for {WRITER_S:g} s and hangs: end it; meanwhile stop "
+    "from the console, the remote, or Ctrl-C in `teleop serve`"
+)
 TAKEN_NS = 20_000_000
 """After ten of its ticks robot-io has read a new word."""
+EPISODE_S = 10.0
+"""Closing an episode waits for the disk."""
 SILENT_NS = 1_000_000_000
 """A state older than this is what a dead service left behind."""
 
@@ -48,7 +62,10 @@ class Ctl:
     verb: Annotated[Verb, tyro.conf.Positional]
     """status: print where it stands. ready, arm: the two acts before engaging. engage: hold the deadman while this
     command runs. stop: soft stop, return to stand (again: damp). damp: damp now. reset: leave DAMPED; never moves.
-    compliance: how hard the arms may push, --force-limit."""
+    compliance: how hard the arms may push, --force-limit. episode: start, stop, success or discard a recording; never
+    moves the robot."""
+    what: Annotated[EpisodeVerb | None, tyro.conf.Positional] = None
+    """episode: start one; stop it; stop it as a success (or call the last one that); discard it (or the last one)."""
     robot: str = "unitree_g1"
     """Robot whose service is meant."""
     json: bool = False
@@ -63,6 +80,11 @@ class Ctl:
         model = registry.load("robot", self.robot)
         if self.seconds is not None and not 0.0 <= self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds:g}; give 0 or more")
+        if (self.what is None) is (self.verb == "episode"):
+            raise CommandError(
+                f"episode what? {', '.join(typing.get_args(EpisodeVerb))}" if self.what is None
+                else f"{self.verb} takes no further word, and '{self.what}' is one"
+            )  # fmt: skip
         session = session_of(self.robot)
         if not session.folder.is_dir():
             raise SessionMissing(self.robot)
@@ -70,10 +92,13 @@ class Ctl:
         if self.verb == "status":
             return self._status(bus)
         if self.verb == "engage":
-            with _locked(session.path("operator_ctl_engage.lock"), wait=False):
+            with _locked(session.path("operator_ctl_engage.lock"), 0.0, HELD_ELSEWHERE):
                 return self._engage(bus, OperatorWriter(bus.slot("operator_ctl_engage"), session.token))
         if self.verb == "compliance":
             return self._compliance(bus, session)
+        if self.what is not None:
+            with _locked(session.path("episode_ctl.lock"), EPISODE_S, "another `teleop ctl episode` waits already"):
+                return self._episode(bus, EpisodeWishes(bus.slot("episode_ctl"), session.token), self.what)
         return self._act(bus, session)
 
     def _compliance(self, bus: Bus, session: Session) -> int:
@@ -81,7 +106,7 @@ class Ctl:
         if policy is None or math.isnan(policy.force_limit_n):
             why = "the policy has no force limit and compliance.admittance is off" if policy else "no policy runs yet"
             return self._say(1, status, f"compliance refused: {why}")
-        with _locked(session.path("operator_ctl.lock"), wait=True):
+        with _locked(session.path("operator_ctl.lock"), WRITER_S, HANGS):
             writer = ForceLimitWriter(bus.slot("compliance_ctl"), session.token)
             try:
                 writer.ask(self.force_limit, time.monotonic_ns())
@@ -91,9 +116,31 @@ class Ctl:
         text = f"force limit: {policy.force_limit_n:.1f} N, on the way to {wanted} at {SLEW_N_S:g} N/s"
         return self._say(0, status, text)
 
+    def _episode(self, bus: Bus, wishes: EpisodeWishes, what: EpisodeVerb) -> int:
+        slot, asked_ns = bus.slot("recorder_status"), time.monotonic_ns()
+        before: RecorderStatus | None = slot.read()
+        if before is None or asked_ns - before.t_ns > RECORDER_SILENT_NS:
+            raise CommandError("nothing is recorded in this run; start the service with --record DIR")
+        wishes.wish(what, asked_ns)
+        deadline = time.monotonic() + EPISODE_S
+        after = before
+        while after.taken_ns < asked_ns and time.monotonic() < deadline:
+            time.sleep(0.01)
+            after = slot.read() or after
+        if after.taken_ns < asked_ns:
+            raise CommandError(f"the recorder did not answer within {EPISODE_S:.0f} s")
+        ok, sentence, path = not after.refused, as_text(after.sentence), as_text(after.path)
+        if self.json:
+            print(json.dumps({"verb": f"episode {what}", "ok": ok, "recording": after.state == RECORDING,
+                              "path": path, "sentence": sentence}), flush=True)  # fmt: skip
+        else:
+            text = sentence if ok else f"episode {what} refused: {sentence}"
+            print(text, file=sys.stdout if ok else sys.stderr, flush=True)
+        return 0 if ok else 1
+
     def _act(self, bus: Bus, session: Session) -> int:
         before = _read(bus)
-        with _locked(session.path("operator_ctl.lock"), wait=True):
+        with _locked(session.path("operator_ctl.lock"), WRITER_S, HANGS):
             written_ns = time.monotonic_ns()
             OperatorWriter(bus.slot("operator_ctl"), session.token).act(ACTS[self.verb], written_ns)
 
@@ -102,12 +149,19 @@ class Ctl:
 
         def done(status: SafetyStatus) -> bool:
             taken = status.t_ns - written_ns > TAKEN_NS
-            return taken and (refused(status) or status.mode in EXPECTED[self.verb])
+            return taken and (refused(status) or status.mode in EXPECTED[self.verb] or self._is_noted(status))
 
         after = _wait(bus, done, 1.0)
+        if self._is_noted(after) and not refused(after):
+            return self._say(0, after, f"{self.verb}: noted in {Mode(after.mode).name}; damps before anything moves")
         if done(after) and not refused(after):
             return self._say(0, after, f"{self.verb}: {Mode(after.mode).name}")
         return self._say(1, after, f"{self.verb} refused in mode {Mode(before.mode).name}{_why(after)}")
+
+    def _is_noted(self, status: SafetyStatus) -> bool:
+        """A stop before anything is sent to the robot: latched, so that the ladder begins damped."""
+        latched = bool(status.causes >> Cause.OPERATOR_DAMP & 1)
+        return self.verb in ("stop", "damp") and status.mode in (Mode.BOOT, Mode.CHECK) and latched
 
     def _engage(self, bus: Bus, writer: OperatorWriter) -> int:
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
@@ -183,14 +237,24 @@ def _wait(bus: Bus, done: Callable[[SafetyStatus], bool], timeout_s: float) -> S
 
 
 @contextlib.contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[None]:
+def _locked(path: Path, wait_s: float, refusal: str) -> Iterator[None]:
     """A slot has a single writer at a time. An act is written in microseconds, so acts wait for each other; an engage
-    lasts, so a second one is refused."""
+    lasts, so a second one is refused. Raises CommandError with `refusal` after `wait_s`."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + wait_s
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        while not _taken(fd):
+            if time.monotonic() >= deadline:
+                raise CommandError(refusal)
+            time.sleep(0.01)
         yield
-    except BlockingIOError:
-        raise CommandError("another `teleop ctl engage` holds the deadman of this robot") from None
     finally:
         os.close(fd)
+
+
+def _taken(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -64,6 +64,8 @@ class Demo:
     """End after so long [s]; by default when the motion has ended."""
     out: Path = Path("demo-output")
     """Folder for the report and the picture."""
+    record: str = ""
+    """Record the episode (MCAP) in this folder."""
     view: bool = True
     """Browser view on 127.0.0.1."""
     view_port: int = 8765
@@ -88,6 +90,7 @@ class Demo:
                 "source": device, "robot": self.robot, "link": "sim", "policy": self.policy, "host": "127.0.0.1",
                 "port": port, "auto_arm": wire.grip, "auto_engage": not wire.grip, "view": self.view,
                 "view_port": self.view_port, "seconds": seconds, "report": str(self.out / "report.json"),
+                "record": self.record, "task": self.motion if self.record else "",
                 "snapshot": str(self.out / "view.png"), "video": str(self.out / "run.mp4") if self.video else None,
             },
             None,

@@ -18,6 +18,7 @@ from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import LinkFlag, RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
 from teleopd.launch.service_run import ServiceRun
+from teleopd.service.retarget.solver_choice import SolverName
 from teleopd.service.telemetry.report import print_report, write_report
 
 
@@ -38,6 +39,15 @@ class Serve:
     source: SourceFlag = "xsens"
     robot: RobotFlag = "unitree_g1"
     link: LinkFlag = "sim"
+    interface: str = ""
+    """Network interface the robot is connected to, for link dds; lo for a virtual robot on this computer."""
+    domain: int = 0
+    """DDS domain of link dds, 0 to 232; the vendor's robots use 0."""
+    peer: Literal["robot", "simulator"] = "robot"
+    """What answers on link dds: robot, or a third-party simulator on lo, whose checksum, tick, hardware variant and
+    controller are not checked; it is written into the report."""
+    release_controller: bool = False
+    """Take the motors from the robot's own controller at the start. The robot goes limp: hang it first."""
     policy: str = ""
     """Whole-body policy: name of a card or an ONNX file; without one the robot is shown kinematically."""
     lookahead: Literal["", "hold", "extrapolate", "delay"] = ""
@@ -74,6 +84,8 @@ class Serve:
     """End after so long [s]."""
     auto_engage: bool = False
     """Ready, arm and engage without an operator. Simulation only; refused on any other link."""
+    auto_engage_virtual: bool = False
+    """As --auto-engage, for link dds; refused unless the robot has proved to be virtual, as teleop robot does on lo."""
     auto_arm: bool = False
     """Ready and arm without an operator; the device's deadman engages. Simulation only; refused on any other link."""
     latched_engage: bool = False
@@ -88,8 +100,8 @@ class Serve:
     """Operator whose calibration is used, as stored by `teleop calibrate`; without it the first frame measures."""
     input_filter: Literal["one_euro", "none"] = "one_euro"
     """Filter on the captured motion: one_euro takes sensor noise out and makes hands 2 to 4 ms later; none."""
-    solver: Literal["fast", "mink"] = "fast"
-    """Retargeting solver: fast or mink."""
+    solver: SolverName = "auto"
+    """Retargeting solver: auto (compiled where numba is installed, else fast), fast, compiled or mink."""
     physics_hz: float = 1000.0
     """Physics rate of the virtual robot [Hz]."""
     perturbation: str = "none"
@@ -100,6 +112,12 @@ class Serve:
     """Browser view on 127.0.0.1."""
     view_port: int = 8765
     """Port of the browser view."""
+    record: str = ""
+    """Record episodes (MCAP) in this folder: state and command at 500 Hz, targets, reference, the person, events."""
+    task: str = ""
+    """What the operator does, as every episode says; any text."""
+    notes: str = ""
+    """Anything else worth knowing, as every episode says."""
     report: str = ""
     """Write the run report (JSON) here."""
     snapshot: str = ""

@@ -7,7 +7,7 @@ from html import escape
 
 from teleopd.drivers.source import SourceState
 from teleopd.safety.words import Cause, Mode
-from teleopd.service.console.snapshot import Snapshot, cause_words, next_act, warnings
+from teleopd.service.console.snapshot import Snapshot, cause_words, next_act, recording_words, warnings
 
 MODE_COLOUR = {
     Mode.BOOT: "#868e96", Mode.CHECK: "#868e96", Mode.IDLE: "#1098ad", Mode.READY: "#1971c2", Mode.ARMED: "#f08c00",
@@ -41,7 +41,8 @@ def facts_html(snapshot: Snapshot) -> str:
         f'<div style="color:#e03131;font-weight:600;margin:2px">&#9888; {escape(text)}</div>'
         for text in warnings(snapshot)
     )
-    rows = [*_source_rows(snapshot), *_latency_rows(snapshot), *_safety_rows(snapshot), ("recording", "none")]
+    recording = escape(recording_words(snapshot) or "none")
+    rows = [*_source_rows(snapshot), *_latency_rows(snapshot), *_safety_rows(snapshot), ("recording", recording)]
     cells = "".join(
         f'<tr><td style="color:#868e96;padding:2px 10px 2px 2px;vertical-align:top;white-space:nowrap">{label}</td>'
         f"<td>{value}</td></tr>"

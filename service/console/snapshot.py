@@ -11,6 +11,8 @@ from teleopd.drivers.source import SourceState
 from teleopd.robots.ipc.segment import SegmentMissing
 from teleopd.robots.model import JointTargets, LowState, Reference
 from teleopd.safety.words import Cause, Mode, SafetyStatus
+from teleopd.service.capture.records import FAILED, RECORDING, RecorderStatus, as_text
+from teleopd.service.link_status import LinkStatus
 from teleopd.service.streams import LOOPS, Bus, HumanView, LoopStatus, PolicyStatus, SourceStatus
 from teleopd.service.telemetry.latency import RECENT, STAGES, Summary, summarise
 
@@ -35,6 +37,9 @@ class Snapshot(NamedTuple):
     notes: tuple[str, ...] = ()
     """Sentences of the service's parent: a process restarted, rows were lost."""
     policy: PolicyStatus | None = None
+    link: LinkStatus | None = None
+    recorder: RecorderStatus | None = None
+    """None where nothing is recorded."""
 
     @property
     def mode(self) -> Mode | None:
@@ -76,8 +81,27 @@ def read_snapshot(
     return Snapshot(
         now_ns, newest("source_status"), newest("reference"), newest("shaped_reference"), newest("human"),
         newest("targets"), newest("state"), newest("safety_status"), loops, latency or {}, notes,
-        newest("policy_status"),
+        newest("policy_status"), newest("link_status"), _live(newest("recorder_status"), now_ns),
     )  # fmt: skip
+
+
+RECORDER_SILENT_NS = 5_000_000_000
+"""A recorder that said nothing for so long is gone."""
+
+
+def _live(status: RecorderStatus | None, now_ns: int) -> RecorderStatus | None:
+    return status if status is not None and now_ns - status.t_ns < RECORDER_SILENT_NS else None
+
+
+def recording_words(snapshot: Snapshot) -> str:
+    """'REC 12 s walk.mcap', or where the recorder stands; empty where nothing is recorded."""
+    status = snapshot.recorder
+    if status is None:
+        return ""
+    if status.state != RECORDING:
+        return as_text(status.sentence)
+    name, lost = as_text(status.path).rpartition("/")[2], f", {status.lost} samples lost" if status.lost else ""
+    return f"REC {(snapshot.now_ns - status.t_begun_ns) / 1e9:.0f} s {name}{lost}"
 
 
 def next_act(snapshot: Snapshot) -> str:
@@ -124,6 +148,8 @@ def warnings(snapshot: Snapshot) -> list[str]:
         sentence = bytes(snapshot.source.last_rejection).rstrip(b"\0").decode("utf-8", "replace")
         frames = "frame" if snapshot.source.rejected == 1 else "frames"
         found.append(f"{snapshot.source.rejected} {frames} rejected" + (f", last: {sentence}" if sentence else ""))
+    if snapshot.recorder is not None and snapshot.recorder.state == FAILED:
+        found.append(as_text(snapshot.recorder.sentence))
     return found + list(snapshot.notes)
 
 

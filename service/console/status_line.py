@@ -13,8 +13,10 @@ from rich.text import Text
 from teleopd.drivers.health import Content
 from teleopd.drivers.source import SourceState
 from teleopd.safety.words import Mode
-from teleopd.service.console.snapshot import Snapshot, next_act, warnings
+from teleopd.service.capture.records import RECORDING
+from teleopd.service.console.snapshot import Snapshot, next_act, recording_words, warnings
 from teleopd.service.streams import LOOKAHEAD, PolicyStatus
+from teleopd.service.telemetry.link_report import link_words
 
 MODE_STYLE = {
     Mode.BOOT: "dim", Mode.CHECK: "dim", Mode.IDLE: "cyan", Mode.READY: "cyan", Mode.ARMED: "yellow",
@@ -38,7 +40,12 @@ def render_status(snapshot: Snapshot) -> RenderableType:
     if policy_words(snapshot.policy):
         table.add_row("policy", policy_words(snapshot.policy))
     table.add_row("gate", _gate(snapshot))
+    if link_words(snapshot.link):
+        table.add_row("link", link_words(snapshot.link))
     table.add_row("loops", _loops(snapshot))
+    if recording_words(snapshot):
+        style = "bold red" if snapshot.recorder is not None and snapshot.recorder.state == RECORDING else ""
+        table.add_row("recording", Text(recording_words(snapshot), style))
     parts: list[RenderableType] = [table]
     parts += [Text(f"! {warning}", style="bold red") for warning in warnings(snapshot)]
     return Panel(Group(*parts), title="teleopd", title_align="left", box=box.ROUNDED)

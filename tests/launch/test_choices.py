@@ -118,7 +118,7 @@ def test_options_of_the_device_add_up_as_the_manual_has_them(monkeypatch, comman
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("serve --solver foo", "teleop: --solver is 'foo'; choose one of: fast, mink\n"),
+        ("serve --solver foo", "teleop: --solver is 'foo'; choose one of: auto, fast, compiled, mink\n"),
         ("demo --source=suit", "teleop: --source is 'suit'; choose one of: pico, xsens, optitrack\n"),
         ("ctl strat", f"teleop: verb is 'strat'; choose one of: {', '.join(get_args(Verb))}\n"),
         ("ctl --robot unitree_g1 strat", f"teleop: verb is 'strat'; choose one of: {', '.join(get_args(Verb))}\n"),

@@ -321,7 +321,7 @@ def test_failsafe_prints_the_limits_that_may_be_tightened(capsys: pytest.Capture
     rows = {row["name"]: row for row in json.loads(out)}
     assert code == 0 and (rows["tilt_absolute"]["value"], rows["tilt_absolute"]["strictest"]) == (60.0, 45.0)
     code, out, _ = teleop(capsys, "failsafe", "--limits")
-    assert code == 0 and "tilt_absolute" in out and "60 deg" in out
+    assert code == 0 and "source_stale_ceiling" in out and "60 deg" in out, "names are whole at any width"
 
 
 def test_preview_is_kinematic_whatever_the_file_says(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from teleopd.launch.commands import ctl
 from teleopd.launch.commands.ctl import ACTS, EXPECTED, Ctl
 from teleopd.launch.errors import CommandError
-from teleopd.robots.ipc.session import SessionOwner
+from teleopd.robots.ipc.session import SessionOwner, session_of
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Act, Cause, Mode, OperatorCommand, SafetyStatus
 from teleopd.service.streams import Bus, PolicyStatus
@@ -21,9 +23,9 @@ N = MODEL.n
 
 
 def status(mode: Mode, *, refused: int = 0, blocked_by: int = -1, causes: int = 0) -> SafetyStatus:
-    """A word of a robot-io that lives a little ahead of now, so that any act counts as taken."""
+    """A word of a robot-io that lives ahead of now, so that any act counts as taken, on a busy machine too."""
     return SafetyStatus(
-        time.monotonic_ns() + 500_000_000, 1, int(mode), 1, -1, 0, causes, np.zeros(32, np.uint32),
+        time.monotonic_ns() + 60_000_000_000, 1, int(mode), 1, -1, 0, causes, np.zeros(32, np.uint32),
         np.zeros(8, np.uint32), np.zeros(N, np.uint32), False, False, blocked_by, 0, np.zeros(N), refused,
     )  # fmt: skip
 
@@ -125,7 +127,7 @@ def test_one_terminal_holds_the_deadman_and_any_terminal_stops(
 ):
     robot_io.bus.slot("safety_status").write(status(Mode.ACTIVE))
     session = ctl.session_of("unitree_g1")
-    with ctl._locked(session.path("operator_ctl_engage.lock"), wait=False):
+    with ctl._locked(session.path("operator_ctl_engage.lock"), 0.0, ctl.HELD_ELSEWHERE):
         with pytest.raises(CommandError, match=r"^another `teleop ctl engage` holds the deadman of this robot$"):
             Ctl("engage", seconds=1.0).run()
         assert Ctl("status").run() == 0, "looking is free"
@@ -158,3 +160,33 @@ def test_the_force_limit_is_asked_for_where_something_can_obey(robot_io: RobotIo
     assert robot_io.bus.slot("compliance_ctl").read().force_limit_n == 8.0
     assert Ctl(verb="compliance").run() == 0
     assert np.isnan(robot_io.bus.slot("compliance_ctl").read().force_limit_n)
+
+
+@pytest.mark.parametrize("verb", ["stop", "damp"])
+def test_a_stop_before_anything_is_sent_is_said_to_be_noted(
+    robot_io: RobotIo, capsys: pytest.CaptureFixture[str], verb: str
+):
+    robot_io.bus.slot("safety_status").write(status(Mode.CHECK))
+    robot_io.answers = [status(Mode.CHECK, causes=1 << Cause.OPERATOR_DAMP)]
+    assert Ctl(verb).run() == 0  # type: ignore[arg-type]
+    assert capsys.readouterr().out == f"{verb}: noted in CHECK; damps before anything moves\n"
+
+
+def test_a_writer_that_hangs_is_not_waited_for_for_ever(
+    robot_io: RobotIo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    robot_io.bus.slot("safety_status").write(status(Mode.IDLE))
+    clock = [time.monotonic()]
+
+    def later(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr(ctl, "time", SimpleNamespace(
+        monotonic=lambda: clock[0], sleep=later, monotonic_ns=time.monotonic_ns
+    ))  # fmt: skip
+    began = clock[0]
+    with open(session_of("unitree_g1").path("operator_ctl.lock"), "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(CommandError, match=r"^another `teleop ctl` has kept .* slot for 1 s and hangs: end it;"):
+            Ctl("damp").run()
+    assert clock[0] - began == pytest.approx(1.0, abs=0.02)

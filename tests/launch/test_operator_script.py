@@ -109,6 +109,17 @@ def test_only_a_virtual_gantry_is_worked_and_only_under_a_balancing_policy(auto:
         assert script(auto=auto, virtual=False).step(status(mode, START), START).gantry is Gantry.LEAVE
 
 
+def test_a_robot_that_proves_itself_later_has_its_gantry_worked_from_then_on():
+    found = script(auto=False, virtual=False, countdown_s=10.0)
+    assert not found.virtual
+    found.found_virtual(0.6)
+    assert found.virtual
+    assert found.step(status(Mode.ARMED, START), START).gantry is Gantry.RELEASE
+    seen = walk_down(found, Mode.ACTIVE)
+    expected = walk_down(script(auto=False, virtual=True, countdown_s=0.6), Mode.ACTIVE)
+    assert seen == expected and any(gantry is Gantry.HANG for _, _, gantry in seen)
+
+
 def walk_down(s: OperatorScript, start: Mode, *, answers: bool = True) -> list[tuple[int, Act, Gantry]]:
     """Ask for the end in a mode and play the robot until the script is done: [(ms, act, gantry)] where not nothing."""
     mode, since, stopped, seen = start, START, False, []

@@ -228,10 +228,11 @@ def test_what_a_terminal_sends_to_all_reaches_no_child_not_even_one_that_still_s
 def test_the_table_says_who_may_die_and_who_ends_first():
     assert {name: row.when_it_dies for name, row in TABLE.items()} == {
         "source": "restart", "control": "restart", "standby": "restart", "robot-io": "restart_damped",
-        "virtual-robot": "report", "console": "report",
+        "virtual-robot": "report", "console": "report", "recorder": "restart",
     }  # fmt: skip
     order = {name: row.end_order for name, row in TABLE.items()}
     assert order["source"] < order["robot-io"] < order["control"] == order["standby"] < order["virtual-robot"]
+    assert order["recorder"] == max(order.values()), "it closes its episode when nothing more comes"
     for name, row in TABLE.items():
         assert row.name == name
         module, _, function = row.target.partition(":")

@@ -165,6 +165,27 @@ def test_a_failure_of_the_parent_walks_the_robot_down_before_it_ends(
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
 
 
+def test_walking_the_robot_down_outlives_what_failed(stubbed: ServiceRun, monkeypatch: pytest.MonkeyPatch):
+    """The link that failed in the loop may fail in the way down too: the next tick tries again."""
+    tries: list[int] = []
+
+    def loop(_owner: object, _processes: object) -> None:
+        raise OSError("shared memory is gone")
+
+    def operate(_status: object, _now_ns: int) -> None:
+        tries.append(1)
+        if len(tries) < 4:
+            raise OSError("and still is")
+        stubbed._script = SimpleNamespace(ended=True, ending=True, ask_end=lambda: None)  # type: ignore[assignment]
+
+    monkeypatch.setattr(stubbed, "_loop", loop)
+    monkeypatch.setattr(stubbed, "_operate", operate)
+    monkeypatch.setattr(service_run, "TICK_S", 0.0)
+    with pytest.raises(OSError, match="^shared memory is gone$"):
+        stubbed.run()
+    assert len(tries) == 4 and Children.ended == 1
+
+
 def test_a_set_up_that_fails_leaves_nothing_behind(
     stubbed: ServiceRun, monkeypatch: pytest.MonkeyPatch, own_runtime_folder: Path
 ):

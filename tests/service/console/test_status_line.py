@@ -7,6 +7,7 @@ from rich.console import Console
 from teleopd.safety.words import Cause, Mode
 from teleopd.service.console.snapshot import Snapshot
 from teleopd.service.console.status_line import render_status
+from teleopd.service.link_status import LinkStatus
 
 
 def text_of(snapshot: Snapshot) -> str:
@@ -45,3 +46,11 @@ def test_trouble_is_shown(snapshot, make):
 
 def test_markup_in_a_peers_text_is_not_interpreted(snapshot):
     assert "! [bold]x[/bold]" in text_of(snapshot._replace(notes=("[bold]x[/bold]",)))
+
+
+def test_the_link_is_shown_where_something_crossed_it(snapshot):
+    assert "hardware" not in text_of(snapshot)
+    link = LinkStatus(7, 15, 500, 0, 2, 0, 480, 0, 0, 1, 0)
+    text = text_of(snapshot._replace(link=link))
+    assert "hardware 15, 500 reports, 480 commands, 2 with a wrong checksum, 1 commands of others" in text
+    assert "hardware" not in text_of(snapshot._replace(link=LinkStatus(7, -1, *[0] * 9)))

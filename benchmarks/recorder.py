@@ -1,0 +1,136 @@
+"""The recorder beside a loop like robot-io's: what a push costs, what the recorder uses, what is lost, what is kept.
+
+The loop runs twice in turn, without and with a recording, so that its lateness is compared on the same machine.
+`--seconds N` for each run, 20 when not given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from teleopd.drivers.human_pose import MVN_SEGMENTS
+from teleopd.launch.processes import ProcessCpu, Processes
+from teleopd.robots.ipc.session import SessionOwner
+from teleopd.robots.model import JointTargets, LowState, Reference
+from teleopd.robots.rates import Rate
+from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.safety.words import Mode, SafetyStatus
+from teleopd.service.capture.reader import read_episode
+from teleopd.service.capture.records import RECORDING, CommandSample, as_text
+from teleopd.service.capture.wishes import EpisodeWishes
+from teleopd.service.capture.writer import EpisodeHeader
+from teleopd.service.streams import MAX_BODIES, Bus, HumanView
+
+N, HZ = MODEL.n, 500.0
+RNG = np.random.default_rng(0)
+ANGLES, NOISE = RNG.uniform(0.2, 2.0, N), 1e-3
+
+
+def moving(t_s: float) -> np.ndarray:
+    """Joints that move smoothly, with the noise of encoders, which is what a compressor meets."""
+    return np.sin(2 * np.pi * ANGLES * t_s) + NOISE * RNG.standard_normal(N)
+
+
+def feed(bus: Bus, seconds: float) -> dict[str, np.ndarray]:
+    """Run the loop; microseconds of lateness and of pushing for each tick."""
+    names = ("state", "command", "target", "shaped_reference", "reference", "human")
+    push = {name: bus.record(name) for name in names}
+    status = bus.slot("safety_status")
+    zeros, kp, unit = np.zeros(N), np.full(N, 100.0), np.array([1.0, 0, 0, 0])
+    faults, remote, counts = np.zeros(N, np.uint32), np.zeros(40, np.uint8), np.zeros(8, np.uint32)
+    body_pos, body_quat = np.zeros((MAX_BODIES, 3)), np.tile(unit, (MAX_BODIES, 1))
+    valid = np.ones(MAX_BODIES, dtype=np.bool_)
+    count = round(seconds * HZ)
+    late, cost = np.zeros(count), np.zeros(count)
+    rate = Rate(HZ)
+    for i in range(count):
+        late[i] = rate.wait() / 1e3
+        now_ns, q = time.monotonic_ns(), moving(i / HZ)
+        status.write(SafetyStatus(
+            now_ns, i, int(Mode.ACTIVE), now_ns, -1, 0, 0, np.zeros(32, np.uint32), counts, faults, True, False, -1, i,
+            q, 0,
+        ))  # fmt: skip
+        dq, tau = moving(i / HZ), moving(i / HZ)
+        state = LowState(
+            now_ns, i, 5, q, dq, tau, unit, zeros[:3], zeros[:3], zeros, faults, remote, True, zeros[:3], zeros[:3]
+        )
+        command = CommandSample(now_ns, moving(i / HZ), zeros, zeros, kp, kp, int(Mode.ACTIVE), True, i, 0, counts)
+        started = time.perf_counter_ns()
+        push["state"](state)
+        push["command"](command)
+        cost[i] = (time.perf_counter_ns() - started) / 1e3
+        if i % 10 == 0:
+            reference = Reference(
+                i, 1, now_ns, now_ns, now_ns, True, True, 0, 100.0, q[:3], unit, zeros[:3], zeros[:3], q, zeros
+            )
+            push["target"](JointTargets(
+                i, now_ns, q, kp, kp, True, True, i, 1, now_ns, now_ns, True, 100.0, True, 0.0, zeros[:2]
+            ))  # fmt: skip
+            push["shaped_reference"](reference)
+        if i % 5 == 0:
+            push["reference"](reference)
+            body_pos[:] = q[:3]
+            push["human"](HumanView(now_ns, i, 0, len(MVN_SEGMENTS), body_pos, body_quat, valid))
+    return {"late_us": late, "push_us": cost}
+
+
+def percentiles(values: np.ndarray) -> dict[str, float]:
+    """p50, p99 and the largest."""
+    return {name: round(float(np.percentile(values, p)), 1) for name, p in (("p50", 50), ("p99", 99), ("max", 100))}
+
+
+def with_recorder(bus: Bus, owner: SessionOwner, folder: Path, seconds: float) -> dict[str, Any]:
+    """The loop beside a recorder, and what became of the samples."""
+    processes, slot, cpu = Processes(print), bus.slot("recorder_status"), ProcessCpu()
+    header = EpisodeHeader("unitree_g1", MODEL.joint_names, MVN_SEGMENTS)
+    processes.start("recorder", session=owner.session, robot="unitree_g1", folder=str(folder), header=header)
+    feed(bus, 0.1)
+    while slot.read() is None or slot.read().state != RECORDING:
+        time.sleep(0.01)
+    pid = processes.children["recorder"].process.pid or 0
+    cpu.percent(pid)
+    measured = feed(bus, seconds)
+    percent = cpu.percent(pid)
+    rss_mb = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    asked_ns = time.monotonic_ns()
+    EpisodeWishes(bus.slot("episode_serve"), owner.session.token).wish("end", asked_ns)
+    while slot.read().taken_ns < asked_ns:
+        time.sleep(0.01)
+    path = Path(as_text(slot.read().path))
+    processes.end()
+    started = time.perf_counter()
+    episode = read_episode(path)
+    read_s = time.perf_counter() - started
+    return {
+        "late_us": percentiles(measured["late_us"]), "push_us": percentiles(measured["push_us"]),
+        "recorder_cpu_percent": round(percent, 1), "recorder_rss_mb": round(rss_mb, 1),
+        "dropped": sum(episode.dropped.values()), "mb_per_minute": round(path.stat().st_size / 1e6 / seconds * 60, 1),
+        "read_times_real_time": round(episode.duration_s / read_s, 1), "samples": episode.streams["command"].n,
+    }  # fmt: skip
+
+
+def main() -> int:
+    """Measure and print."""
+    seconds = float(sys.argv[sys.argv.index("--seconds") + 1]) if "--seconds" in sys.argv else 20.0
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TELEOPD_RUNTIME_DIR"] = f"{folder}/run"
+        owner = SessionOwner("unitree_g1")
+        try:
+            bare = feed(Bus(owner.session, N, create=True), seconds)
+            recorded = with_recorder(Bus(owner.session, N, create=True, record=True), owner, Path(folder), seconds)
+        finally:
+            owner.close()
+    print(json.dumps({"seconds": seconds, "without": {"late_us": percentiles(bare["late_us"])}, "with": recorded}))
+    return 1 if recorded["dropped"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

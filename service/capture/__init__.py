@@ -1,0 +1,1 @@
+"""Demonstration capture: shared-memory rings -> one MCAP per episode -> arrays."""
