@@ -16,6 +16,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from teleopd.launch.console_access import load_tokens, token_file
+from teleopd.service.console.access import Access
+
 PICTURES = Path(__file__).resolve().parent / "pictures"
 PORT = 18765
 INTO_THE_MOTION_S = 14.0
@@ -26,11 +29,16 @@ CHROMIUM = (
 )  # fmt: skip
 
 
+def address() -> str:
+    """The operator's page, with the token of this user."""
+    return Access(PORT, load_tokens(token_file(), print)).url()
+
+
 def wait_for_page(process: subprocess.Popen[bytes]) -> bool:
     """True once the view answers; False when the demo ended before."""
     while process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}", timeout=1):
+            with urllib.request.urlopen(address(), timeout=1):
                 return True
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
@@ -43,7 +51,7 @@ def photograph_browser(target: Path) -> None:
     if browser is None:
         print("no Chromium here, so no browser.png; install it with: apt-get install chromium")
         return
-    command = [browser, *CHROMIUM, f"--screenshot={target}", f"http://127.0.0.1:{PORT}"]
+    command = [browser, *CHROMIUM, f"--screenshot={target}", address()]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
     print(f"wrote {target}")
 

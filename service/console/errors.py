@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class ConsoleError(Exception):
     """Root of everything the console raises."""
@@ -16,6 +18,17 @@ class PortTaken(ConsoleError, OSError):
         )
 
 
+class CertificateRefused(ConsoleError, ValueError):
+    """TLS was asked for with files that do not serve."""
+
+    def __init__(self, certificate: Path, private_key: Path | None, why: Exception) -> None:
+        where = f"{certificate}" if private_key is None else f"{certificate} and {private_key}"
+        super().__init__(
+            f"{where}: no certificate with its private key ({why}), so the browser view cannot start; "
+            "--view-certificate and --view-private-key want PEM files"
+        )
+
+
 class RenderUnavailable(ConsoleError, RuntimeError):
     """This machine cannot draw: says what to install."""
 
@@ -25,3 +38,7 @@ class NothingToDraw(ConsoleError, ValueError):
 
     def __init__(self) -> None:
         super().__init__("the run held no robot pose, so there is no picture to draw; did the source send any frame?")
+
+
+class NotShown(ConsoleError, ValueError):
+    """An episode that cannot be shown again: says why."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.rates import Rate
+from teleopd.safety.operator import OperatorWriter
+from teleopd.safety.words import Act
+from teleopd.service.capture.wishes import EpisodeWishes
 from teleopd.service.child import Ending, refuse
-from teleopd.service.console.errors import PortTaken
+from teleopd.service.console.access import Access
+from teleopd.service.console.errors import ConsoleError
 from teleopd.service.console.snapshot import SlotLatencies, read_snapshot
 from teleopd.service.streams import Bus, StickWord
 
@@ -18,15 +25,38 @@ if TYPE_CHECKING:
 VIEW_HZ = 30.0
 
 
-def main(session: Session, robot: str, port: int, operator: bool = False, stick: bool = False) -> None:
+class SharedOperator:
+    """The operator's mailbox for the two threads that press: the page's loop, and the gateway, which stops at once."""
+
+    def __init__(self, writer: OperatorWriter) -> None:
+        self._writer, self._lock = writer, threading.Lock()
+
+    def act(self, act: Act, now_ns: int) -> None:
+        """Send one act."""
+        with self._lock:
+            self._writer.act(act, now_ns)
+
+    def hold(self, held: bool, now_ns: int) -> None:
+        """Heartbeat of the deadman, or its release."""
+        with self._lock:
+            self._writer.hold(held, now_ns)
+
+    def stop(self) -> None:
+        """The soft stop."""
+        self.act(Act.STOP, time.monotonic_ns())
+
+
+def main(session: Session, robot: str, access: Access, operator: bool = False, stick: bool = False) -> None:
     """Entry of the process.
 
-    `operator`: the page may ready, arm and engage; else it can only soft-stop. `stick`: it walks the robot too.
+    `operator`: the operator's page may ready, arm and engage; else it can only soft-stop. `stick`: it walks the robot
+    too.
     """
     from teleopd.robots.catalog import load_robot
-    from teleopd.safety.operator import OperatorWriter
 
     try:
+        from teleopd.service.console.gateway import Gateway
+        from teleopd.service.console.relay import Relay
         from teleopd.service.console.view import BrowserView
     except ImportError as error:
         missing = f"the browser view needs {error.name}; install it with: pip install 'teleopd[console]'"
@@ -34,15 +64,27 @@ def main(session: Session, robot: str, port: int, operator: bool = False, stick:
     model = load_robot(robot)
     bus = Bus(session, model.n)
     ending = Ending()
-    writer = OperatorWriter(bus.slot("operator_console"), session.token)
+    mailbox = SharedOperator(OperatorWriter(bus.slot("operator_console"), session.token))
+    slot = bus.slot("stick")
+    say = (lambda said: slot.write(StickWord(*said))) if stick else None
+    secret = secrets.token_urlsafe()
+    episodes = _episodes(session, bus)
+    view = BrowserView(model, secret, mailbox, may_engage=operator, stick=say, episodes=episodes)
     try:
-        slot = bus.slot("stick")
-        say = (lambda said: slot.write(StickWord(*said))) if stick else None
-        view = BrowserView(model, port, writer, may_engage=operator, stick=say)
-    except PortTaken as taken:
-        refuse(session, "console", str(taken))
+        gateway = Gateway(access, Relay(view.port, secret, lambda: view.stop_buttons), mailbox.stop)
+    except ConsoleError as refused:
+        refuse(session, "console", str(refused))
     run(view, bus, ending)
+    gateway.close()
     view.close()
+
+
+def _episodes(session: Session, bus: Bus) -> Callable[[str], object] | None:
+    """Where wishes of the recorder go; None where this run records nothing."""
+    if not session.path("record_state").exists():
+        return None
+    wishes = EpisodeWishes(bus.slot("episode_console"), session.token)
+    return lambda verb: wishes.wish(verb, time.monotonic_ns())
 
 
 def run(view: BrowserView, bus: Bus, ending: Ending) -> None:

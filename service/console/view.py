@@ -1,4 +1,4 @@
-"""The browser view: robot, ghost, person, panel and operator buttons, served on the loopback address only.
+"""The browser view: robot, ghost, person, panel and operator buttons, served behind the gateway only.
 
 A web button is a soft stop, never an emergency stop. The deadman is a true hold: the browser repeats a message while
 the pointer is down, each message is one heartbeat, and robot-io drops the engagement 250 ms after the last one.
@@ -7,19 +7,15 @@ the pointer is down, each message is one heartbeat, and robot-io drops the engag
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
-import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 import viser
-import websockets
-import websockets.asyncio.server
 from mjviser import ViserMujocoScene
 from mjviser.conversions import merge_geoms
 
@@ -27,7 +23,8 @@ from teleopd.drivers.gamepad.pad import FASTEST
 from teleopd.drivers.gamepad.stick import Said
 from teleopd.robots.model import Array, RobotModel
 from teleopd.safety.words import Act
-from teleopd.service.console.errors import PortTaken
+from teleopd.service.console.episode_keys import EpisodeKeys
+from teleopd.service.console.hidden import open_hidden
 from teleopd.service.console.panel import facts_html, mode_html
 from teleopd.service.console.scene import (
     BONES,
@@ -44,7 +41,6 @@ from teleopd.service.console.scene import (
 from teleopd.service.console.snapshot import NOTHING_YET, Snapshot
 from teleopd.service.console.stick import Stick
 
-HOST = "127.0.0.1"
 HOLD_HZ = 20.0
 """Messages of the browser while the hold button is down; five of them may be lost before the deadman falls."""
 PANEL_HZ = 6.0
@@ -98,63 +94,20 @@ class HoldToRun:
             operator.hold(True, self._heard_ns)
 
 
-@contextlib.contextmanager
-def _own_pages_only(port: int) -> Iterator[None]:
-    """While the server starts: let only its own pages connect, so that no other web page can press its buttons.
-
-    viser 1.1 checks no Origin header and offers no setting for it; its websocket library does.
-    """
-    serve = websockets.asyncio.server.serve
-    own = [websockets.Origin(f"http://{host}:{port}") for host in (HOST, "localhost")]
-    websockets.asyncio.server.serve = functools.partial(serve, origins=[*own, None])  # type: ignore[assignment, misc]
-    try:
-        yield
-    finally:
-        websockets.asyncio.server.serve = serve  # type: ignore[misc]
-
-
-def check_port(port: int) -> None:
-    """
-    Raises:
-        PortTaken: another program listens on it.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            raise PortTaken(HOST, port) from None
-
-
-def open_server(port: int) -> viser.ViserServer:
-    """A server on the loopback address and exactly that port.
-
-    Raises:
-        PortTaken: another program listens on it.
-    """
-    check_port(port)
-    with _own_pages_only(port):
-        server = viser.ViserServer(host=HOST, port=port, label="teleopd", verbose=False)
-    if server.get_port() != port:  # viser takes the next free one silently
-        server.stop()
-        raise PortTaken(HOST, port)
-    return server
-
-
 class BrowserView:
     """One page. All slots are read and all acts are written by the thread that calls `show` and `serve_operator`."""
 
     def __init__(
-        self, robot: RobotModel, port: int, operator: Operator, *, may_engage: bool,
-        stick: Callable[[Said], object] | None = None,
+        self, robot: RobotModel, secret: str, operator: Operator, *, may_engage: bool,
+        stick: Callable[[Said], object] | None = None, episodes: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
-        """`may_engage`: offer every act; else only the soft stop, which can only lower authority. `stick`: where the
-        buttons that walk the robot say so; None: there are none.
-
-        Raises:
-            PortTaken: another program listens on the port.
+        """`secret`: what the gateway shows this server. `may_engage`: offer every act; else only the soft stop, which
+        can only lower authority. `stick`: where the buttons that walk the robot say so; None: there are none.
+        `episodes`: takes what the operator wishes of the recorder; None: nothing is recorded.
         """
-        self.server = open_server(port)
+        self.server = open_hidden(secret)
+        self.stop_buttons: frozenset[str] = frozenset()
+        """Identifiers of what any page may press."""
         self.server.gui.configure_theme(show_logo=False, show_share_button=False)
         self.server.gui.main_panel.dock_right()
         self._operator = operator
@@ -165,14 +118,17 @@ class BrowserView:
         self._say, self._stick = stick, Stick(FASTEST)
         if stick is not None and may_engage:
             self._stick.add_to(self.server)
+        self._episodes = None
+        if episodes is not None and may_engage:
+            self._episodes = EpisodeKeys(self.server, episodes)
         self._facts = self.server.gui.add_html("")
         self._panel_due_ns = 0
         self._scene = Stage(self.server, robot)
 
     @property
-    def url(self) -> str:
-        """Address to open."""
-        return f"http://{HOST}:{self.server.get_port()}"
+    def port(self) -> int:
+        """Where the hidden server listens, on the loopback address."""
+        return self.server.get_port()
 
     def serve_operator(self, now_ns: int) -> None:
         """Pass on what was pressed since the last call."""
@@ -182,6 +138,8 @@ class BrowserView:
             self._hold.step(now_ns, self._operator)
         if self._say is not None:
             self._say(self._stick.said())
+        if self._episodes is not None:
+            self._episodes.serve()
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring page and scene up to date; costs nothing while nobody looks."""
@@ -190,6 +148,8 @@ class BrowserView:
         if snapshot.now_ns >= self._panel_due_ns:
             self._panel_due_ns = snapshot.now_ns + round(1e9 / PANEL_HZ)
             self._head.content, self._facts.content = mode_html(snapshot), facts_html(snapshot)
+            if self._episodes is not None:
+                self._episodes.show(snapshot)
         state = scene_state(snapshot)
         if state is not None:
             self._scene.show(state)
@@ -201,7 +161,8 @@ class BrowserView:
 
     def _add_buttons(self, may_engage: bool) -> None:
         gui = self.server.gui
-        self._act_button("SOFT STOP", Act.STOP, "red", "first press returns to stand, second damps; no emergency stop")
+        stop = self._act_button("SOFT STOP", Act.STOP, "red", "returns to stand; again: damps; no emergency stop")
+        self.stop_buttons = frozenset({stop})
         if not may_engage:
             return
         hold = gui.add_button(
@@ -221,13 +182,15 @@ class BrowserView:
         self._act_button("damp", Act.DAMP, "gray", "limp at once: a standing robot falls")
         self._act_button("reset", Act.RESET, "gray", "leave DAMPED once the robot is safe")
 
-    def _act_button(self, label: str, act: Act, color: Any, hint: str) -> None:
+    def _act_button(self, label: str, act: Act, color: Any, hint: str) -> str:
+        """Returns the button's identifier in the page's messages."""
         button = self.server.gui.add_button(label, color=color, hint=hint)
 
         async def pressed(_event: Any) -> None:
             self._acts.append(act)
 
         button.on_click(pressed)
+        return str(button._impl.uuid)
 
 
 class Stage:

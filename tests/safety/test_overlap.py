@@ -81,6 +81,25 @@ def test_a_pair_that_is_deeper_already_gets_no_deeper_and_may_come_out():
     assert gap(kept) > gap(HAND_IN_HIP)
 
 
+def test_who_is_too_deep_already_may_move_everything_else():
+    """Gaps that stay as they are, are no deeper ones."""
+    elsewhere = HAND_IN_HIP.copy()
+    elsewhere[INDEX["right_elbow_joint"]] += 0.05
+    kept, held = Overlap(MODEL, DEEPEST).keep(elsewhere, HAND_IN_HIP)
+    assert kept is elsewhere and not held.any()
+
+
+def test_it_is_the_pose_before_this_step_that_is_compared_with_whatever_it_let_pass_last():
+    """The guard starts anew from where the robot is: what was measured of another pose counts no more."""
+    overlap = Overlap(MODEL, DEEPEST)
+    overlap.keep(MODEL.q_stand, MODEL.q_stand)
+    out = HAND_IN_HIP - 0.1 * (HAND_IN_HIP - MODEL.q_stand)
+    kept, held = overlap.keep(out, HAND_IN_HIP)
+    assert kept is out and not held.any(), "from inside it may come out"
+    kept, held = overlap.keep(HAND_IN_HIP, MODEL.q_stand)
+    assert held.any() and gap(kept) >= -DEEPEST - 1e-8, "from outside it may not go in"
+
+
 def test_a_leg_that_swings_into_a_held_arm_holds_everything():
     hangs = posed(left_shoulder_roll=0.02, left_elbow=0.9, left_shoulder_pitch=0.1)
     overlap, before, everything = Overlap(MODEL, 0.0), hangs, False

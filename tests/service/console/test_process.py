@@ -11,8 +11,11 @@ pytest.importorskip("viser")
 
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.safety.operator import OperatorWriter
+from teleopd.safety.words import Act
 from teleopd.service.child import REFUSED_EXIT, refusal
-from teleopd.service.console.process import main
+from teleopd.service.console.access import Access, Tokens
+from teleopd.service.console.process import SharedOperator, main
 from teleopd.service.streams import Bus
 
 
@@ -26,7 +29,8 @@ def session(tmp_path: Path, monkeypatch):
 
 
 def started(session, port: int):
-    process = multiprocessing.get_context("spawn").Process(target=main, args=(session, "unitree_g1", port, True))
+    access = Access(port, Tokens.new())
+    process = multiprocessing.get_context("spawn").Process(target=main, args=(session, "unitree_g1", access, True))
     process.start()
     return process
 
@@ -40,6 +44,17 @@ def test_a_taken_port_ends_the_process_with_one_sentence_for_the_parent(session)
         process.join(60)
     assert process.exitcode == REFUSED_EXIT
     assert refusal(session, "console").startswith(f"port {port} on 127.0.0.1 is in use")
+
+
+def test_a_stop_of_the_gateway_is_in_the_mailbox_at_once_and_counted_whoever_writes_next(session):
+    slot = Bus(session, MODEL.n).slot("operator_console")
+    operator = SharedOperator(OperatorWriter(slot, session.token))
+    operator.hold(True, 1)
+    operator.stop()
+    assert (slot.read().stops, slot.read().engage_held) == (1, True)
+    operator.hold(False, 2)
+    operator.act(Act.READY, 3)
+    assert (slot.read().stops, slot.read().engage_held, slot.read().act) == (1, False, Act.READY)
 
 
 def test_serves_until_it_is_asked_to_end(session):

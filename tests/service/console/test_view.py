@@ -1,50 +1,27 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 
-import msgspec
 import pytest
 
 pytest.importorskip("viser")
 
-import websockets
-from websockets.sync.client import connect
-
 from teleopd.drivers.gamepad.stick import NOTHING, Said
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Act
-from teleopd.service.console.errors import PortTaken
 from teleopd.service.console.stick import DIRECTIONS, HOLD_HZ
-from teleopd.service.console.view import BrowserView, HoldToRun, open_server
+from teleopd.service.console.view import BrowserView, HoldToRun
+
+from .served import CAMERA, SECRET, Recorder, said, serving
 
 MS = 1_000_000
-
-
-class Recorder:
-    """An operator that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[object, int]] = []
-
-    def act(self, act: Act, now_ns: int) -> None:
-        self.said.append((act, now_ns))
-
-    def hold(self, held: bool, now_ns: int) -> None:
-        self.said.append((held, now_ns))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def served():
     operator = Recorder()
-    view = BrowserView(MODEL, free_port(), operator, may_engage=True)
+    view = BrowserView(MODEL, SECRET, operator, may_engage=True)
     with contextlib.closing(view):
         yield view, operator
 
@@ -97,32 +74,8 @@ def test_a_press_on_another_page_is_a_new_press():
     assert operator.said == [(False, 110 * MS), (True, 100 * MS), (False, 910 * MS), (True, 900 * MS)]
 
 
-def test_a_taken_port_is_an_error_not_another_port():
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(PortTaken) as caught:
-            open_server(port)
-    assert str(caught.value) == (
-        f"port {port} on 127.0.0.1 is in use, so the browser view cannot start; choose another with --view-port"
-    )
-
-
 def test_listens_on_the_loopback_address_only(served):
-    view, _ = served
-    assert view.server.get_host() == "127.0.0.1"
-    assert view.url == f"http://127.0.0.1:{view.server.get_port()}"
-
-
-def test_another_web_page_cannot_connect_but_our_own_can(served):
-    address = served[0].url.replace("http", "ws")
-    protocol = [websockets.Subprotocol(f"viser-v{__import__('viser').__version__}")]
-    with pytest.raises(websockets.exceptions.InvalidStatus) as caught:
-        connect(address, origin=websockets.Origin("http://evil.example"), subprotocols=protocol)
-    assert caught.value.response.status_code == 403
-    with connect(address, origin=websockets.Origin(served[0].url), subprotocols=protocol) as own:
-        assert own.recv(timeout=10)
+    assert served[0].server.get_host() == "127.0.0.1"
 
 
 def test_acts_pressed_are_passed_on_one_a_call_before_the_deadman(served):
@@ -145,7 +98,7 @@ def test_an_operator_gets_every_act(served):
 
 
 def test_a_spectator_can_only_lower_authority():
-    view = BrowserView(MODEL, free_port(), Recorder(), may_engage=False)
+    view = BrowserView(MODEL, SECRET, Recorder(), may_engage=False)
     with contextlib.closing(view):
         assert labels(view) == ["SOFT STOP"]
 
@@ -169,39 +122,30 @@ def test_the_scene_follows_the_robot_and_hides_what_is_not_there(served, snapsho
 
 def test_the_stick_is_offered_only_to_an_operator_of_that_source():
     words: list[Said] = []
-    view = BrowserView(MODEL, free_port(), Recorder(), may_engage=True, stick=words.append)
+    view = BrowserView(MODEL, SECRET, Recorder(), may_engage=True, stick=words.append)
     with contextlib.closing(view):
         assert [label for label in labels(view) if label in DIRECTIONS] == list(DIRECTIONS)
         view.serve_operator(5 * MS)
         view._stick.heard("back", 10 * MS)
         view.serve_operator(12 * MS)
     assert words == [NOTHING, Said(10 * MS, pytest.approx(-0.36), 0.0, 0.0, True)]
-    spectator = BrowserView(MODEL, free_port(), Recorder(), may_engage=False, stick=words.append)
+    spectator = BrowserView(MODEL, SECRET, Recorder(), may_engage=False, stick=words.append)
     with contextlib.closing(spectator):
         assert labels(spectator) == ["SOFT STOP"]
 
 
 def test_a_browser_that_holds_a_stick_button_walks_the_robot():
-    """The message viser's own page sends while the pointer is down, over a real websocket."""
+    """The message viser's own page sends while the pointer is down, over a real websocket and through the gateway."""
     words: list[Said] = []
-    view = BrowserView(MODEL, free_port(), Recorder(), may_engage=True, stick=words.append)
-    with contextlib.closing(view):
-        handles = view.server.gui._gui_input_handle_from_uuid
-        uuid = next(key for key, handle in handles.items() if handle.label == "turn left")
-        message = {"type": "GuiButtonHoldMessage", "uuid": uuid, "frequency": HOLD_HZ}
-        camera = {
-            "type": "ViewerCameraMessage", "wxyz": (1, 0, 0, 0), "position": (2, 0, 1), "fov": 1.0, "near": 0.1,
-            "far": 100.0, "image_height": 100, "image_width": 100, "look_at": (0, 0, 0), "up_direction": (0, 0, 1),
-        }  # fmt: skip
-        protocol = [websockets.Subprotocol(f"viser-v{__import__('viser').__version__}")]
-        address, origin = view.url.replace("http", "ws"), websockets.Origin(view.url)
-        with connect(address, origin=origin, subprotocols=protocol, max_size=None) as page:
+    with serving(stick=words.append) as console:
+        message = {"type": "GuiButtonHoldMessage", "uuid": console.button("turn left"), "frequency": HOLD_HZ}
+        with console.page() as page:
             page.recv(timeout=10)
-            page.send(msgspec.msgpack.encode(camera))  # a page counts as there once it has said where it looks from
+            page.send(said(CAMERA))
             deadline = time.monotonic() + 20.0
             while not (words and words[-1].held) and time.monotonic() < deadline:
-                page.send(msgspec.msgpack.encode(message))
+                page.send(said(message))
                 time.sleep(0.02)
-                view.serve_operator(time.monotonic_ns())
+                console.view.serve_operator(time.monotonic_ns())
     assert words[-1].held and words[-1].turn == pytest.approx(0.6 * 0.8)
     assert (words[-1].forward, words[-1].left) == (0.0, 0.0)
