@@ -5,7 +5,8 @@
 
 A row is a clip, a cell is ours / the baseline's. CPU time is the process's during the solver's call alone. Definitions
 are in service/retarget/artifacts.py. Each solver is judged by its own targets: ours by the scaled person with heights
-corrected for the ground, the baseline by the scaled person. Clips faster than 90 Hz are played at about 60 Hz, as
+corrected for the ground, the baseline by the scaled person. With noise ours gets the motion as a live source gives it:
+through the One-Euro filter (--unfiltered: as it is). Clips faster than 90 Hz are played at about 60 Hz, as
 published figures have them; --native plays them as they are. A cell outside what this project demands of itself ends
 with '!'.
 """
@@ -38,6 +39,7 @@ from teleopd.drivers.motion_file.library import load_motion, motion_names
 from teleopd.launch.registry import load
 from teleopd.robots.model import RobotModel
 from teleopd.service.dataset.retarget_clip import asked_of, pose_of, retarget_clip, source_of
+from teleopd.service.one_euro import OneEuro
 from teleopd.service.retarget import artifacts
 from teleopd.service.retarget.artifacts import Asked
 from teleopd.service.retarget.retargeter import Retargeter, table_path
@@ -147,6 +149,13 @@ def noisy(clip: MotionClip, noise_mm: float, noise_deg: float, seed: int) -> Mot
     return replace(clip, pos_w=clip.pos_w + 1e-3 * noise_mm * rng.normal(size=clip.pos_w.shape), quat_w=quat)
 
 
+def filtered(clip: MotionClip) -> MotionClip:
+    """The clip behind the filter that live motion passes."""
+    smooth = OneEuro()
+    poses = [smooth(pose_of(clip, i)) for i in range(clip.frames)]
+    return replace(clip, pos_w=np.array([p.pos_w for p in poses]), quat_w=np.array([p.quat_w for p in poses]))
+
+
 def times(cpu_ms: Any) -> dict[str, float]:
     counted = cpu_ms[WARM_UP:] if len(cpu_ms) > 2 * WARM_UP else cpu_ms
     return {"cpu_ms_median": float(np.median(counted)), "cpu_ms_p99": float(np.percentile(counted, 99))}
@@ -229,10 +238,11 @@ def measure_clip(
     """One line: figures of every solver."""
     chosen = np.random.default_rng(options.seed).integers(0, clip.frames, options.cold_starts)
     seen = noisy(clip, options.noise_mm, options.noise_deg, options.seed)
+    is_noisy = options.noise_mm > 0.0 or options.noise_deg > 0.0
     line: dict[str, Any] = {
         "clip": clip.name, "robot": shape.robot.name, "fps": round(clip.fps, 3), "frames": clip.frames,
         "noise_mm": options.noise_mm, "noise_deg": options.noise_deg,
-        "ours": ours(shape, seen, clip, chosen, options),
+        "ours": ours(shape, filtered(seen) if is_noisy and not options.unfiltered else seen, clip, chosen, options),
     }  # fmt: skip
     limit = load_table(table_path(shape.robot)).solver.joint_speed_limit_rad_s
     for name, solver in baselines.items():
@@ -314,6 +324,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--solver", choices=SOLVERS, default="fast", help="of ours")
     parser.add_argument("--noise-mm", type=float, default=0.0, help="white noise on every coordinate [mm]")
     parser.add_argument("--noise-deg", type=float, default=0.0, help="white noise on every orientation [deg]")
+    parser.add_argument("--unfiltered", action="store_true", help="leave out the filter of live motion under noise")
     parser.add_argument("--frames", type=int, default=0, help="at most this many frames a clip; 0: all")
     parser.add_argument("--native", action="store_true", help="keep the rate of clips above 90 Hz")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_FRAMES} frames a clip, fewer cold starts")

@@ -10,6 +10,7 @@ from teleopd.robots.model import Array
 from teleopd.service.retarget.avoidance import MOST, Avoidance
 from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.floor_rows import MOST_BODY, BodyFloor, FeetRows
+from teleopd.service.retarget.foot import RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows
 from teleopd.service.retarget.tables import SolverSettings
@@ -48,9 +49,9 @@ class Constraints:
             self.rows.stand(self.feet.toe_rows)
             self.feet.set_weights(self.rows)
 
-    def toes_xy(self) -> list[tuple[float, float]]:
-        """Where the robot's toes are at the current kinematics, world [m], left first; empty without contacts."""
-        return self.feet.toes_xy() if self.feet is not None else []
+    def robot_feet(self) -> list[RobotFoot]:
+        """The robot's feet at the current kinematics, left first; empty without contacts."""
+        return self.feet.now() if self.feet is not None else []
 
     def load(self) -> None:
         """Take this frame's locks."""

@@ -22,7 +22,7 @@ from teleopd.service.retarget.floor import (
     clearance,
     smoothstep,
 )
-from teleopd.service.retarget.foot import FootContact
+from teleopd.service.retarget.foot import FootContact, RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.stance import STANDS_M_S, Point, following
 from teleopd.service.retarget.targets import TargetMap, Targets
@@ -31,6 +31,8 @@ UPRIGHT_HEIGHT, UPRIGHT_UP = 0.35, 0.4
 """Upright: pelvis above this share of its standing height, and its up axis at least this far up."""
 SHIFTED_BELOW, SHIFTED_ABOVE = 0.3, 0.6
 """The common ground shift fades out between these pelvis heights: lying bodies have no feet to stand on."""
+SETTLES_M = 0.002
+"""A sole that would enter the floor by less is left to the solver [m]."""
 FLATTEN_S = 0.05
 """Time constant of the flattening [s]."""
 
@@ -46,7 +48,8 @@ class Contacts:
         self._root, self._standing_m = target_map.root_row, kinematics.robot.stand_height_m
         self.feet = tuple(
             FootContact(
-                row, body, soles, self._scale * (calibration.rest_pos[toe] - calibration.rest_pos[ankle]),
+                row, body, soles, target_map.sole_radius_m,
+                self._scale * (calibration.rest_pos[toe] - calibration.rest_pos[ankle]),
                 SourceFloor(calibration.floor_z, calibration.ankle_z),
             )
             for (row, body, soles), (toe, ankle) in zip(target_map.foot_soles(), feet, strict=True)
@@ -62,12 +65,10 @@ class Contacts:
         for foot in self.feet:
             foot.reset()
 
-    def update(
-        self, pose: HumanPose, targets: Targets, toes_xy: Sequence[tuple[float, float]] | None, dt_s: float
-    ) -> None:
+    def update(self, pose: HumanPose, targets: Targets, robot_feet: Sequence[RobotFoot] | None, dt_s: float) -> None:
         """Correct this frame's targets in place and decide the locks.
 
-        `toes_xy`: the robot's toes in the previous frame, world [m]; None where there is none: then nothing is locked.
+        `robot_feet`: the robot's own in the previous frame; None where there is none: then nothing is locked.
         `dt_s` since that frame [s].
         """
         points = pose.pos_w[self._points].tolist()
@@ -101,8 +102,10 @@ class Contacts:
         shift = self._ground.whole_body(lacking, standing, dt_s) * smoothstep(height, SHIFTED_BELOW, SHIFTED_ABOVE)
         targets.pos[:, 2] += shift
         for k, foot in enumerate(self.feet):
-            self._lock(foot, pos[k + 1], toes[k], None if toes_xy is None else toes_xy[k], dt_s)
+            self._lock(foot, pos[k + 1], toes[k], None if robot_feet is None else robot_feet[k].toe, dt_s)
             pos[k + 1][2] += shift + (self._ground.of_foot(lacking[k], shift) if toes[k] is not None else 0.0)
+            if robot_feet is not None:  # an ankle at its limits turns its foot otherwise: what is asked fits that too
+                pos[k + 1][2] = max(pos[k + 1][2], -robot_feet[k].low_m - SETTLES_M)
         targets.pos[self._rows[1:]], targets.quat[self._rows[1:]] = pos[1:], quat[1:]
 
     @staticmethod
@@ -112,6 +115,6 @@ class Contacts:
         """One foot's lock: its target at `at`, the target's toe from there, the robot's toe of the frame before."""
         target = foot.target_toe if toe is None else (at[0] + toe[0], at[1] + toe[1])
         stands = foot.stance.stands and toe is not None and robot_toe is not None
-        foot.lock.update(stands, target, robot_toe if robot_toe is not None else target, dt_s)
+        foot.lock.update(stands, target, robot_toe if robot_toe is not None else target, dt_s, foot.stance.pace_m_s)
         foot.target_toe = target
         foot.wanted_toe = target[0] + foot.lock.x, target[1] + foot.lock.y

@@ -41,17 +41,18 @@ class SourceFloor:
         """Follow the foot at `toe_z`, `ankle_z` [m]; speeds of toe and ankle; `tilt_rad` of the foot from flat."""
         toe_speed, ankle_speed = speed_m_s
         toe, ankle = toe_z - self.toe_z, ankle_z - self.ankle_z
+        flat = tilt_rad < FLAT_RAD and toe < ANKLE_MARGIN_M and ankle < ANKLE_MARGIN_M
         if toe_speed < REST_M_S:
-            self.toe_z += toe * _rate(toe, upright and toe < TOE_MARGIN_M, dt_s)
+            down = DOWN_PER_S if flat else UP_PER_S  # a toe that carries a kneeling person dips below where it stands
+            self.toe_z += toe * _rate(toe, upright and toe < TOE_MARGIN_M, dt_s, down)
         if ankle_speed < REST_M_S:
-            flat = tilt_rad < FLAT_RAD and toe < ANKLE_MARGIN_M and ankle < ANKLE_MARGIN_M
             self.ankle_z += ankle * _rate(ankle, upright and flat, dt_s)
 
 
-def _rate(error: float, may_rise: bool, dt_s: float) -> float:
+def _rate(error: float, may_rise: bool, dt_s: float, down_per_s: float = DOWN_PER_S) -> float:
     """Share of `error` that the floor follows in one frame."""
     if error < 0.0:
-        return min(1.0, DOWN_PER_S * dt_s)
+        return min(1.0, down_per_s * dt_s)
     return min(1.0, UP_PER_S * dt_s) if may_rise else 0.0
 
 

@@ -8,14 +8,14 @@ import mujoco
 import numpy as np
 
 from teleopd.robots.model import Array, IntArray
-from teleopd.service.retarget.foot import FootContact
+from teleopd.service.retarget.foot import FootContact, RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows
 
-SOLE_WEIGHT, TOE_WEIGHT, BODY_WEIGHT = 400.0, 250.0, 400.0
+SOLE_WEIGHT, TOE_WEIGHT, BODY_WEIGHT = 700.0, 250.0, 800.0
 """Measured: toes at 100 to 150 slide 1.6 times as much; 400 costs jerk and sinks in falls."""
-BODY_NEAR_M = 0.03
-MOST_BODY = 12
+BODY_NEAR_M = 0.10
+MOST_BODY = 16
 """Ends of capsules that become rows in one frame; the lowest win."""
 
 
@@ -45,7 +45,8 @@ class FeetRows:
         self._set_up()
         self._arms: Array = np.zeros((self.stop, 3))
         self.offset: Array = np.zeros(self.stop)
-        """What gaps are measured from: 0, the floor; for toes where they are held [m]."""
+        """What gaps are measured from: a corner's radius above the floor; for toes where they are held [m]."""
+        self.offset[:] = [foot.radius_m for foot in feet for _ in range(len(foot.soles) + 2)]
         self.along: IntArray = self._axis % 3
         """World axis of each row."""
         self.toe_rows: IntArray = np.array([r for pair in self._toes for r in pair], dtype=np.intp)
@@ -72,13 +73,14 @@ class FeetRows:
         self._signs: Array = np.array(signs)
         self._axis: IntArray = np.array(axis, dtype=np.intp)
 
-    def toes_xy(self) -> list[tuple[float, float]]:
-        """Where the toes are at the current kinematics, world [m]."""
-        toes = []
+    def now(self) -> list[RobotFoot]:
+        """Both feet at the current kinematics."""
+        feet = []
         for foot, (pos, turn) in zip(self._feet, self._frames, strict=True):
-            (px, py, _), (x, y, z), (a, b, c, d, e, f, *_) = pos.tolist(), foot.toe, turn.tolist()
-            toes.append((px + a * x + b * y + c * z, py + d * x + e * y + f * z))
-        return toes
+            (px, py, _), (x, y, z), (a, b, c, d, e, f, g, h, i) = pos.tolist(), foot.toe, turn.tolist()
+            toe = px + a * x + b * y + c * z, py + d * x + e * y + f * z
+            feet.append(RobotFoot(toe, min([g * u + h * v + i * w for u, v, w in foot.sole_points]) - foot.radius_m))
+        return feet
 
     def load(self, rows: Rows) -> None:
         """This frame's locks."""

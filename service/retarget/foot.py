@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,15 +19,27 @@ PIVOT_LOW_RAD, PIVOT_HIGH_RAD = 1.0, 1.4
 """Pitch of the foot up to which the toe, and from which on the ankle, is what is placed."""
 
 
+class RobotFoot(NamedTuple):
+    """Where the robot's own foot is."""
+
+    toe: tuple[float, float]
+    """World xy [m]."""
+    low_m: float
+    """Its lowest sole corner above the origin of its body, as the foot is turned [m]; negative."""
+
+
 class FootContact:
     """What is known of one foot."""
 
-    def __init__(self, row: int, body: int, soles: Array, human_toe: Array, floor: SourceFloor) -> None:
+    def __init__(
+        self, row: int, body: int, soles: Array, radius_m: float, human_toe: Array, floor: SourceFloor
+    ) -> None:
         """`row` in the targets, `body` of the robot, its sole corners (k, 3) in the body's frame [m].
 
+        A corner is a ball of `radius_m`, which matters as the foot rolls over it: the H1's are 2 cm.
         `human_toe`: the person's toe joint from their ankle in the T-pose, at the robot's size [m], (3,).
         """
-        self.row, self.body, self.soles = row, body, soles
+        self.row, self.body, self.soles, self.radius_m = row, body, soles, radius_m
         self.sole_points: list[Point] = soles.tolist()
         ahead = soles[soles[:, 0] > soles[:, 0].max() - 0.01]
         self.toe: Point = ahead.mean(axis=0).tolist()
@@ -78,7 +91,7 @@ class FootContact:
         m = matrix(flat)
         x, y, z = self.toe
         toe = [m[0] * x + m[1] * y + m[2] * z, m[3] * x + m[4] * y + m[5] * z, m[6] * x + m[7] * y + m[8] * z]
-        low = min([m[6] * x + m[7] * y + m[8] * z for x, y, z in self.sole_points])
+        low = min([m[6] * x + m[7] * y + m[8] * z for x, y, z in self.sole_points]) - self.radius_m
         if quat is not flat:
             m = matrix(quat)
         ahead = math.hypot(m[0], m[3])

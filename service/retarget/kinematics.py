@@ -31,6 +31,14 @@ class Kinematics:
         for group in (spec.meshes, spec.actuators, spec.sensors, spec.keys, spec.excludes, spec.pairs):
             for item in list(group):
                 spec.delete(item)
+        spheres = {geom.name: geom for geom in spec.geoms if geom.name in robot.sole_sites}
+        self.sole_radius_m = max((float(geom.size[0]) for geom in spheres.values()), default=0.0)
+        """Of the spheres that the soles stand on [m]; 0 where they are points."""
+        self.sole_centres: dict[str, list[float]] = {
+            site.name: [float(x) for x in (spheres[site.name] if site.name in spheres else site).pos]
+            for site in spec.sites if site.name in robot.sole_sites
+        }  # fmt: skip
+        """Sole site -> centre of its sphere in the foot's frame [m]."""
         for geom in list(spec.geoms):
             if not geom.name or geom.name in robot.sole_sites or geom.type not in TOUCHING:
                 spec.delete(geom)

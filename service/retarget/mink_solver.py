@@ -6,6 +6,7 @@ import numpy as np
 
 from teleopd.robots.model import Array, IntArray
 from teleopd.service.retarget.contacts import Contacts
+from teleopd.service.retarget.foot import RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.solver import SMOOTHING_FULL_HZ, smoothing_weights
 from teleopd.service.retarget.tables import Match, SolverSettings, Stages
@@ -72,8 +73,8 @@ class MinkSolver:
         if contacts is not None:
             raise ValueError("the mink solver knows no contacts")
 
-    def toes_xy(self) -> list[tuple[float, float]]:
-        """See `IkSolver.toes_xy`."""
+    def robot_feet(self) -> list[RobotFoot]:
+        """See `IkSolver.robot_feet`."""
         return []
 
     def _solve(self, targets: Targets, stage: str, count: int, *, posture: bool) -> None:

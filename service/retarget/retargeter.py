@@ -163,7 +163,7 @@ class Retargeter:
             self._hz += RATE_SMOOTHING * (1.0 / dt_s - self._hz) if self._hz > 0.0 else 1.0 / dt_s
         self.targets = target_map(pose)
         if self._contacts is not None:
-            self._contacts.update(pose, self.targets, self._solver.toes_xy(), dt_s)
+            self._contacts.update(pose, self.targets, self._solver.robot_feet(), dt_s)
         return self._solver.track(self.targets, dt_s)
 
     def _acquire(self, target_map: TargetMap, pose: HumanPose) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 from teleopd.robots.model import Array, IntArray
 from teleopd.service.retarget.constraints import CAPACITY, Constraints
 from teleopd.service.retarget.contacts import Contacts
+from teleopd.service.retarget.foot import RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows as ConstraintRows
 from teleopd.service.retarget.tables import Match, SolverSettings, Stages
@@ -48,8 +49,8 @@ class IkSolver(Protocol):
     def stand_on(self, contacts: Contacts | None) -> None:
         """Hold the feet where `contacts`, updated before every frame, says; None: only as the targets say."""
 
-    def toes_xy(self) -> list[tuple[float, float]]:
-        """Where the robot's toes are in the newest solution, world [m], left first; empty without contacts."""
+    def robot_feet(self) -> list[RobotFoot]:
+        """The robot's feet in the newest solution, left first; empty without contacts."""
 
 
 def smoothing_weights(settings: SolverSettings, joint_names: tuple[str, ...]) -> Array:
@@ -102,9 +103,9 @@ class FastSolver:
         self._contacts = contacts
         self._constraints.stand_on(contacts)
 
-    def toes_xy(self) -> list[tuple[float, float]]:
-        """See `IkSolver.toes_xy`."""
-        return self._constraints.toes_xy()
+    def robot_feet(self) -> list[RobotFoot]:
+        """See `IkSolver.robot_feet`."""
+        return self._constraints.robot_feet()
 
     def acquire(self, targets: Targets, root_row: int) -> Array:
         """See `IkSolver.acquire`: orientation-first steps select the basin, tracking steps finish.

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 
 LOW_PASS_S = 0.030
-STANDS_M_S, LEAVES_M_S = 0.35, 0.60
+STANDS_M_S, LEAVES_M_S = 0.35, 0.70
 """A toe slower than the first begins to stand, faster than the second leaves [m/s]."""
 LANDED_M_S = 0.30
 STANDS_M, LEAVES_M = 0.06, 0.08
 """... as for its height above the floor [m]."""
+
+LIFTED_M = 0.06
+"""A toe at this height counts as twice as fast as on the floor [m]."""
 
 Point = list[float]
 
@@ -57,6 +60,8 @@ class Stance:
 
     def __init__(self) -> None:
         self.stands = False
+        self.pace_m_s = 0.0
+        """The toe's speed, counted higher the higher it is: a toe that is lifted slowly does not stand either [m/s]."""
 
     def reset(self) -> None:
         """In the air until the next frame says otherwise."""
@@ -67,10 +72,11 @@ class Stance:
 
         A foot that lands is taken as soon as it is slow without the low pass too, which lags the impact by two frames.
         """
+        self.pace_m_s = min(speed.m_s, speed.now_m_s) * (1.0 + max(height_m, 0.0) / LIFTED_M)
         if not upright:
             self.stands = False
         elif self.stands:
-            self.stands = speed.m_s <= LEAVES_M_S and height_m <= LEAVES_M
+            self.stands = self.pace_m_s <= LEAVES_M_S and height_m <= LEAVES_M
         else:
             landed = speed.now_m_s < LANDED_M_S and speed.m_s < LEAVES_M_S
             self.stands = (speed.m_s < STANDS_M_S or landed) and height_m < STANDS_M

@@ -85,7 +85,7 @@ class TargetMap:
             if m.position == "foot"
         ]
         self._feet = t.robot.feet
-        self._soles = self._sole_points(kinematics)
+        self._soles, self.sole_radius_m = self._sole_points(kinematics), kinematics.sole_radius_m
         self.keeps_above_floor = True
         """Raise feet whose soles would enter the floor; `contacts.py` does more than that instead."""
         self.align(calibration.yaw_rad, calibration.origin_xy)
@@ -128,7 +128,8 @@ class TargetMap:
         return Targets(pos, quats, seen)
 
     def foot_soles(self) -> list[tuple[int, int, Array]]:
-        """Per foot that has sole sites, left first: row, body id and sole corners in the body's frame [m], (k, 3)."""
+        """Per foot that has sole sites, left first: row, body id and centres of the sole's spheres in the body's frame
+        [m], (k, 3)."""
         return [(row, int(self.body_ids[row]), np.array(points)) for row, points in self._soles]
 
     def hip_centre_xy(self, pose: HumanPose) -> Array:
@@ -207,13 +208,13 @@ class TargetMap:
         self._constants[i] = robot - scale * human
 
     def _sole_points(self, kinematics: Kinematics) -> list[tuple[int, list[list[float]]]]:
-        """Per foot row: the sole sites in its frame [m]; without the feet that have none."""
+        """Per foot row: centres of the sole's spheres in its frame [m]; without the feet that have none."""
         model = kinematics.model
-        ids = [model.site(name).id for name in kinematics.robot.sole_sites]
+        bodies = {name: int(model.site(name).bodyid[0]) for name in kinematics.robot.sole_sites}
         feet = []
         rows = {self.matches[row].robot: row for row, _ in self._foot_shifts}
         for row in (rows[name] for name in self._feet if name in rows):
-            points = [model.site_pos[i].tolist() for i in ids if model.site_bodyid[i] == self.body_ids[row]]
+            points = [kinematics.sole_centres[name] for name, body in bodies.items() if body == self.body_ids[row]]
             if points:
                 feet.append((row, points))
         return feet
@@ -223,7 +224,7 @@ class TargetMap:
         for row, points in self._soles:  # plain floats: numpy costs five times as much on four points
             w, x, y, z = quats[row].tolist()
             ux, uy, uz = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
-            lowest = min(ux * px + uy * py + uz * pz for px, py, pz in points)
+            lowest = min(ux * px + uy * py + uz * pz for px, py, pz in points) - self.sole_radius_m
             if pos[row, 2] < -lowest:
                 pos[row, 2] = -lowest
 

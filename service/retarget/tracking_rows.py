@@ -16,6 +16,8 @@ from teleopd.service.retarget.targets import Targets
 
 HEIGHT_GAIN = 2.0
 """A locked foot's height counts this much more, relative to its weight."""
+YIELDS = 0.5
+"""... and its place this much less: its toe has a row of its own, which the ankle's would pull away."""
 
 
 class TrackingRows:
@@ -83,6 +85,7 @@ class Buffers:
                 x, y = foot.lock.shift
                 self._target_pos[k, 0] += x
                 self._target_pos[k, 1] += y
+                self.weights_squared[3 * k : 3 * k + 2] *= (1.0 - YIELDS * foot.lock.weight) ** 2
                 self.weights_squared[3 * k + 2] *= (1.0 + HEIGHT_GAIN * foot.lock.weight) ** 2
 
     def update_residual(self) -> None:

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from teleopd.service.retarget import capsules
 
-SOURCES = (*sorted(Path(__file__).parent.glob("*.py")), Path(capsules.__file__))
+SOURCES = (
+    *sorted(Path(__file__).parent.glob("*.py")),
+    *(
+        Path(capsules.__file__).with_name(name)
+        for name in ("avoidance.py", "capsules.py", "floor_rows.py", "one_sided.py")
+    ),
+)
+"""What is compiled, and the files of constants that are compiled in."""
 
 
 def is_installed() -> bool:

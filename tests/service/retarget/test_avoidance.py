@@ -197,7 +197,7 @@ def test_avoidance_can_be_switched_off_for_one_retargeter(robot: RobotModel, per
             pos, along = pose.pos_w.copy(), min(1.0, i / 30.0)
             for hand, arm, side in zip(hands, arms, (1.0, -1.0), strict=True):
                 pos[arm] += along * (np.array([0.0, side * 0.16, 1.10]) - pos[arm])
-                pos[hand] += along * (np.array([0.0, -side * 0.02, 0.88]) - pos[hand])
+                pos[hand] += along * (np.array([0.0, -side * 0.06, 0.88]) - pos[hand])
             t_ns = round((1 + i * DT) * 1e9)
             reference = retargeter.update(pose._replace(pos_w=pos, t_ns=t_ns, t_source_ns=t_ns))
             assert reference is not None

@@ -94,8 +94,11 @@ def test_a_foot_stands_and_leaves_at_different_speeds_and_heights():
     stance = Stance()
     assert not stance.update(at_speed(0.36), 0.0, True)
     assert stance.update(at_speed(0.34), 0.0, True)
-    assert stance.update(at_speed(0.59), 0.07, True)  # would not begin at either
-    assert not stance.update(at_speed(0.61), 0.0, True)
+    assert stance.update(at_speed(0.69), 0.0, True)  # would not begin at that speed
+    assert stance.update(at_speed(0.30), 0.07, True)  # ... nor at that height
+    assert not stance.update(at_speed(0.71), 0.0, True)
+    assert stance.update(at_speed(0.30), 0.05, True)
+    assert not stance.update(at_speed(0.40), 0.05, True)  # lifted slowly: no longer standing
     assert not stance.update(at_speed(0.1), 0.061, True)
     assert stance.update(at_speed(0.1), 0.059, True)
     assert not stance.update(at_speed(0.1), 0.081, True)
@@ -166,6 +169,20 @@ def test_a_lock_holds_its_anchor_leaks_slowly_and_is_dragged_on_its_leash():
     assert 0.01 - 30 * 0.04 * 0.15 * DT < held < 0.01  # no more than the leak of at most 4 cm
     lock.update(True, (-1.0, 0.0), (9.0, 9.0), DT)
     assert math.hypot(lock.x, lock.y) == pytest.approx(LEASH_M)
+
+
+def test_a_toe_that_moves_takes_its_lock_along():
+    """A foot that pivots at 0.33 m/s while it stands: half its motion is followed; at rest none of it."""
+    held = {}
+    for pace in (0.0, 0.33, 0.5):
+        lock = ToeLock()
+        for i in range(10):
+            target = (0.33 * i * DT, 0.0)
+            lock.update(True, target, (0.0, 0.0), DT, pace)
+        held[pace] = target[0] + lock.x
+    assert abs(held[0.0]) < 0.002
+    assert 0.25 * target[0] < held[0.33] < target[0]
+    assert held[0.5] == pytest.approx(target[0], abs=1e-9)
 
 
 def test_a_release_fades_without_a_step():
