@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-SLOW = {"end_to_end.py", "dds_end_to_end.py"}
+SLOW = {"bench_loop.py", "end_to_end.py", "dds_end_to_end.py"}
 
 
 def main() -> int:

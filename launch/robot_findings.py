@@ -175,6 +175,8 @@ def _motors(facts: RobotFacts) -> list[Finding]:
                              "stop it: two would fight over the motors"))  # fmt: skip
     elif "rt/lowcmd" in facts.topics:
         found.append(Finding(NOTE, "another program can send rt/lowcmd, and is silent now", "stop it before you serve"))
+    if "rt/arm_sdk" in facts.topics:
+        found.append(Finding(NOTE, "another program can send rt/arm_sdk", "stop it before you serve with --mode arms"))
     if not facts.topics:
         return found
     if facts.controller is None:

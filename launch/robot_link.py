@@ -32,6 +32,10 @@ def link_options(config: RunConfig) -> LinkOptions:
     alone = config.auto_engage_virtual
     if config.peer == "simulator":
         _check_simulator(config)
+    if config.lcm_url and config.link != "lcm":
+        raise ConfigError(f"lcm_url is for link lcm, not for link '{config.link}'")
+    if config.link == "lcm":
+        return _lcm_options(config)
     if config.link == "dds":
         from teleopd.robots.links.dds.opening import check_interface
 
@@ -44,12 +48,12 @@ def link_options(config: RunConfig) -> LinkOptions:
                 f"on '{LOOPBACK}' only"
             )
         return LinkOptions(
-            config.interface, config.domain, release=config.release_controller or alone,
-            simulator=config.peer == "simulator",
+            config.interface, config.domain, release=config.release_controller or (alone and config.mode == "whole"),
+            simulator=config.peer == "simulator", arms=config.mode == "arms",
         )  # fmt: skip
     if alone:
         instead = "give --auto-engage" if config.link == "sim" else "only a virtual robot may engage by itself"
-        raise ConfigError(f"auto_engage_virtual is for link dds; on link '{config.link}' {instead}")
+        raise ConfigError(f"auto_engage_virtual is for links dds and lcm; on link '{config.link}' {instead}")
     if config.link == "sim":
         if config.interface:
             raise ConfigError(
@@ -59,6 +63,35 @@ def link_options(config: RunConfig) -> LinkOptions:
         if config.release_controller:
             raise ConfigError("release_controller is for a robot on the network; the robot of link sim has none")
     return LinkOptions(config.interface, config.domain, release=config.release_controller)
+
+
+def _lcm_options(config: RunConfig) -> LinkOptions:
+    """
+    Raises:
+        ConfigError: a URL that cannot be one, or options of other links.
+        LinkUnavailable: the lcm package is missing.
+    """
+    from teleopd.robots.links.lcm.transport import DEFAULT_URL, parse_url, require_lcm
+
+    url = config.lcm_url or DEFAULT_URL
+    try:
+        parts = parse_url(url)
+    except ValueError as error:
+        raise ConfigError(f"lcm_url: {error}") from None
+    if config.interface:
+        raise ConfigError(
+            f"interface '{config.interface}' is for link dds; LCM goes where this computer's route to {parts.group} "
+            "leads, and lcm_url says how far"
+        )
+    if config.release_controller:
+        raise ConfigError("release_controller is for link dds; over LCM the bridge beside the robot takes the motors")
+    if config.auto_engage_virtual and not parts.local:
+        raise ConfigError(
+            f"auto_engage_virtual is refused on {url}: a robot proves that it is virtual with ttl=0 only, which "
+            "reaches no other computer"
+        )
+    require_lcm()
+    return LinkOptions(lcm_url=url)
 
 
 def _check_simulator(config: RunConfig) -> None:
@@ -100,6 +133,10 @@ def open_hand(
         from teleopd.robots.links.dds.opening import open_hand as open_dds_hand
 
         return open_dds_hand(session, model, link_options(config))
+    if config.link == "lcm":
+        from teleopd.robots.links.lcm.opening import open_hand as open_lcm_hand
+
+        return open_lcm_hand(session, model, link_options(config))
     return None
 
 
@@ -121,7 +158,8 @@ def require_virtual(hand: VirtualHand | None, config: RunConfig, give_up: Callab
             objection = "no robot answers" if hand is None else hand.objection(time.monotonic_ns())
             raise CommandError(
                 f"--auto-engage-virtual is refused: {objection}; it is honoured for a virtual robot on this computer, "
-                f"as started by: teleop robot --robot {config.robot} --link dds --interface {LOOPBACK}"
+                f"as started by: teleop robot --robot {config.robot} --link {config.link}"
+                + (f" --interface {LOOPBACK}" if config.link == "dds" else "")
             )
         time.sleep(_LOOK_S)
 

@@ -18,6 +18,7 @@ BUILTIN: Mapping[str, str] = {
 LINKS: Mapping[str, str] = {
     "sim": "teleopd.robots.links.sim.link:SimLink",
     "dds": "teleopd.robots.links.dds.opening:open_dds",
+    "lcm": "teleopd.robots.links.lcm.opening:open_lcm",
 }
 """Name -> what makes the link of a session, a robot model and `LinkOptions`."""
 

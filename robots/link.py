@@ -32,6 +32,10 @@ class LinkOptions:
     """Take the motors from the robot's own controller; the robot goes limp."""
     simulator: bool = False
     """The peer is a third-party simulator: its checksum, tick and hardware variant are not checked."""
+    arms: bool = False
+    """Only the arms are commanded, blended into what the robot's own controller does."""
+    lcm_url: str = ""
+    """Of link lcm; empty: LCM's own group, on this computer only."""
     at_once: bool = False
     """This link replaces one whose process died: ask nothing, so that damping starts with the first report."""
 
@@ -54,6 +58,8 @@ class LinkCounters:
     """Commands that somebody else sent to the robot."""
     hardware_changes: int = 0
     """How often mode_machine changed after the first state."""
+    late: int = 0
+    """States that had been on the way for too long, or came after a newer one."""
 
 
 class RobotLink(Protocol):

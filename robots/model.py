@@ -55,6 +55,16 @@ class JointLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmControl:
+    """How a robot's own balance controller is lent its upper body (`rt/arm_sdk`)."""
+
+    joint_names: tuple[str, ...]
+    """Joints that are taken from it; the others stay its own."""
+    weight_slot: int
+    """Motor slot whose q is the share of our commands, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class RobotModel:
     """Immutable facts of one robot. Every number's origin is in `provenance`."""
 
@@ -90,6 +100,8 @@ class RobotModel:
     """Slot of each joint in the motor arrays of the wire messages."""
     provenance: Mapping[str, str]
     """Field -> where its numbers come from."""
+    arms: ArmControl | None = None
+    """None: the robot's own controller cannot be lent its arms."""
 
     @property
     def n(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from teleopd.robots.model import RobotModel
@@ -17,11 +19,14 @@ class Obstacles:
     """Looks at what the watches found; keeps nothing itself."""
 
     def __init__(
-        self, limits: SafetyLimits, model: RobotModel, robot: RobotWatch, policy: PolicyWatch, source: SourceWatch
-    ) -> None:
+        self, limits: SafetyLimits, model: RobotModel, robot: RobotWatch, policy: PolicyWatch, source: SourceWatch,
+        joints: Sequence[int] = (),
+    ) -> None:  # fmt: skip
+        """`joints`: those that have to stand as commanded; none given: all."""
         t = limits.thresholds
         self._model, self._robot, self._policy, self._source = model, robot, policy, source
         self._state_lost_ns, self._fresh_ns = t.ns("state_lost"), t.ns("source_fresh")
+        self._joints = np.array(joints, dtype=np.intp) if joints else np.arange(model.n)
         self._upright, self._ramp_error = t.radians("ready_tilt"), t.value("ramp_error")
         self._pose_error = t.value("pose_error")
 
@@ -64,7 +69,8 @@ class Obstacles:
             return int(Cause.MOTOR_HOT)
         state = self._robot.state
         assert state is not None
-        arrived = not ramp_over or float(np.abs(state.q - self._model.q_stand).max()) < self._ramp_error
+        away = np.abs(state.q - self._model.q_stand)[self._joints]
+        arrived = not ramp_over or float(away.max()) < self._ramp_error
         return FREE if arrived and self._robot.tilt_rad < self._upright else int(Cause.CHECK_FAILED)
 
     def to_active(self, now_ns: int) -> int:

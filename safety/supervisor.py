@@ -56,6 +56,8 @@ class SupervisorConfig:
     """Everything runs; the output says `mute`."""
     latched_engage: bool = False
     """A press engages until DISENGAGE or a loss, instead of while it is held. Off by default."""
+    joints: tuple[int, ...] = ()
+    """Joints that are commanded, where others belong to another controller; empty: all of them."""
 
 
 class SupervisorInputs(NamedTuple):
@@ -112,7 +114,7 @@ class Supervisor:
         self._remote = RemoteStops(t.ns("stop_long_press"))
         self._ns = {row: t.ns(row) for row in _TIMES}
         self._check_messages = t.value("check_messages")
-        self._obstacles = Obstacles(limits, model, self._robot, conditions.primary, self._source)
+        self._obstacles = Obstacles(limits, model, self._robot, conditions.primary, self._source, config.joints)
         self.mode = Mode.DAMPED if config.damp_only else Mode.BOOT
         self._since_ns = config.started_ns
         self._mode_cause = int(Cause.RESTARTED) if config.damp_only else -1

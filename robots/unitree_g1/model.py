@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from teleopd.robots.model import Array, JointLimits, RobotModel
+from teleopd.robots.model import ArmControl, Array, JointLimits, RobotModel
 
 # In motor order, which is the order of the vendor's motor arrays, of its URDF and of robot.xml.
 # fmt: off
@@ -112,6 +112,7 @@ MODEL = RobotModel(
     sole_sites=tuple(f"{side}_sole_{i}" for side in ("left", "right") for i in (1, 2, 3, 4)),
     wire="hg",
     wire_slot=tuple(range(len(_NAMES))),
+    arms=ArmControl(tuple(name for name in _NAMES if not any(leg in name for leg in ("hip", "knee", "ankle"))), 29),
     provenance=MappingProxyType({
         "joint_names": "motor order of unitree_sdk2's G1 examples; joint order of g1_29dof_rev_1_0.urdf",
         "limits_by_mode_machine": (
@@ -125,6 +126,7 @@ MODEL = RobotModel(
         "q_stand": "TWIST2 @ d5c7108, default pose of the G1 (deploy_real)",
         "stand_height_m": "forward kinematics of robot.xml: pelvis above the lowest sole at q_stand, rounded to 0.1 mm",
         "wire_slot": "unitree_sdk2 G1JointIndex: motor i of the hg arrays is joint i",
+        "arms": "unitree_sdk2 G1 arm_sdk examples: waist and arms, weight in motor_cmd[29].q (kNotUsedJoint)",
         "mjcf": (
             "frames, inertias, axes, ranges: g1_29dof_rev_1_0.xml of unitree_ros @ d6f13aa; armature: rotor inertias "
             "and gear ratios in mjlab's G1 constants; shapes and contacts: ours"

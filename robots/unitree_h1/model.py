@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from teleopd.robots.model import Array, JointLimits, RobotModel
+from teleopd.robots.model import ArmControl, Array, JointLimits, RobotModel
 
 # In motor order: the slots of the vendor's motor array, without slot 9.
 # fmt: off
@@ -85,6 +85,7 @@ MODEL = RobotModel(
     sole_sites=tuple(f"{side}_sole_{i}" for side in ("left", "right") for i in (1, 2, 3, 4)),
     wire="go",
     wire_slot=tuple(row[0] for row in _JOINTS),
+    arms=ArmControl(tuple(row[1] for row in _JOINTS if "shoulder" in row[1] or "elbow" in row[1]), 9),
     provenance=MappingProxyType({
         "joint_names": "slots of unitree_sdk2's H1 example (JointIndex) without kNotUsedJoint, slot 9",
         "limits_by_mode_machine": (
@@ -106,6 +107,7 @@ MODEL = RobotModel(
         ),
         "sole_sites": "mesh of unitree_ros left_ankle_link: sole 70 mm under the ankle, flat from -8 to 18 cm along it",
         "wire_slot": "unitree_sdk2 H1 JointIndex; unitree_rl_gym's leg_joint2motor_idx and arm_waist_joint2motor_idx",
+        "arms": "unitree_sdk2 H1 arm_sdk example: weight in motor_cmd[9].q (kNotUsedJoint); the arms alone, ours",
         "mjcf": (
             "frames, inertias, axes, ranges: h1.xml of unitree_ros h1_description; armature: unitree_rl_mjlab @ "
             "83eef53, H1-2 constants of the same motors; shapes and contacts: ours"

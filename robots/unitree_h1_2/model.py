@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from teleopd.robots.model import Array, JointLimits, RobotModel
+from teleopd.robots.model import ArmControl, Array, JointLimits, RobotModel
 
 # In motor order, which is the order of the vendor's motor array, of its URDF and of robot.xml.
 # fmt: off
@@ -92,6 +92,7 @@ MODEL = RobotModel(
     sole_sites=tuple(f"{side}_sole_{i}" for side in ("left", "right") for i in (1, 2, 3, 4)),
     wire="hg",
     wire_slot=tuple(range(len(_JOINTS))),
+    arms=ArmControl(tuple(row[0] for row in _JOINTS if any(p in row[0] for p in ("shoulder", "elbow", "wrist"))), 27),
     provenance=MappingProxyType({
         "joint_names": "motor order of unitree_sdk2's H1-2 examples; joint order of h1_2_handless.urdf",
         "limits_by_mode_machine": (
@@ -113,6 +114,7 @@ MODEL = RobotModel(
             "same sum is right within 2 mm), and the vendor's MJCF starts with the ankle 47 mm up; here 45 mm"
         ),
         "wire_slot": "unitree_sdk2 H1-2 examples: motor i of the hg arrays is joint i",
+        "arms": "unitree_sdk2 H1-2 arm_sdk example: arms without the torso, weight in motor_cmd[27].q",
         "mjcf": (
             "frames, inertias, axes, ranges: h1_2_handless.xml of unitree_ros; armature: unitree_rl_mjlab @ 83eef53, "
             "H1-2 constants; shapes and contacts: ours"

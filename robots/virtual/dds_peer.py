@@ -11,30 +11,37 @@ import time
 
 import numpy as np
 
+from teleopd.robots.links.dds.arms import ARM_TOPIC
 from teleopd.robots.links.dds.cdr import LowCmdDecoder, checksum_stored
 from teleopd.robots.links.dds.low_state import LowStateEncoder
 from teleopd.robots.links.dds.motion_switcher import MotionSwitcherServer
 from teleopd.robots.links.dds.records import CONTROL_TOPIC, TRUTH_TOPIC, RecordTopic
 from teleopd.robots.links.dds.transport import LOOPBACK, Participant
-from teleopd.robots.links.sim.wire import VirtualControl, control_codec, truth_codec
+from teleopd.robots.links.sim.wire import control_codec, truth_codec
 from teleopd.robots.rates import Rate
+from teleopd.robots.virtual.balancer import Balancer
+from teleopd.robots.virtual.extras import BATTERY_HZ, Battery, TorsoImu
 from teleopd.robots.virtual.guided import Guided
-from teleopd.robots.virtual.process import JITTER_S, STATS_EVERY_S, TRUTH_EVERY_S
+from teleopd.robots.virtual.process import JITTER_S
 from teleopd.robots.virtual.robot import VirtualRobot
+from teleopd.robots.virtual.turns import GuidedTurns
 
 COMMAND_TOPIC, STATE_TOPIC = "rt/lowcmd", "rt/lowstate"
-HAND_GONE_NS = 1_000_000_000
-"""Whoever works the gantry keeps it until silent for so long."""
 
 
 class DdsPeer:
     """One virtual robot on a DDS participant; `tick` is free of clocks, so that tests need no waiting."""
 
-    def __init__(self, participant: Participant, robot: VirtualRobot, publish_hz: int = 500, mode: str = "ai") -> None:
-        """`mode`: name of the robot's own controller at the start; empty for a robot already released.
+    def __init__(
+        self, participant: Participant, robot: VirtualRobot, publish_hz: int = 500, mode: str = "ai",
+        balancer: Balancer | None = None, battery_percent: int = 100,
+    ) -> None:  # fmt: skip
+        """`mode`: name of the robot's own controller at the start; empty for a robot already released. `balancer`: what
+        that controller does; without one the motors damp until they are released and commanded. `battery_percent`: what
+        its battery reports [%].
 
         Raises:
-            ValueError: the rate does not divide that of the physics.
+            ValueError: the rate does not divide that of the physics; a charge outside 1 to 100.
         """
         if publish_hz <= 0 or robot.physics_hz % publish_hz:
             raise ValueError(f"publish_hz is {publish_hz}; it must divide physics_hz {robot.physics_hz}")
@@ -45,9 +52,15 @@ class DdsPeer:
         self._states = participant.writer(STATE_TOPIC, model.wire, "LowState_")
         self._commands = participant.reader(COMMAND_TOPIC, model.wire, "LowCmd_")
         self.switcher = MotionSwitcherServer(participant, mode)
-        self._hand = _Hand(participant, Guided(robot, publish_hz), publish_hz) if _local(participant) else None
+        self._balancer, self._balanced = balancer, False
+        self._arms = participant.reader(ARM_TOPIC, model.wire, "LowCmd_") if balancer is not None else None
+        turns = GuidedTurns(Guided(robot, publish_hz), publish_hz)
+        self._hand = _Hand(participant, turns) if _local(participant) else None
         self._encoder, self._decoder = LowStateEncoder(model), LowCmdDecoder(model)
         self._size = 4 + self._decoder.layout.size
+        self._battery = Battery(participant, model, self._encoder, battery_percent)
+        self._torso_imu = TorsoImu.of(participant, robot)
+        self._battery_every, self._ticks = max(1, publish_hz // BATTERY_HZ), 0
         self.obeyed = 0
         """Commands handed to the motors."""
         self.bad_crc = 0
@@ -64,9 +77,15 @@ class DdsPeer:
             self._hand.obey(now_ns)
         for data in self._commands.take():
             self._hear(data)
+        self._balance()
         steps = self._steps * (1 + skipped if skipped <= self._jitter_ticks else 1)
         self._robot.advance(steps)
         self._states.write(self._encoder.encode(self._robot.low_state(now_ns)))
+        if self._torso_imu is not None:
+            self._torso_imu.publish()
+        if self._ticks % self._battery_every == 0:
+            self._battery.publish()
+        self._ticks += 1
         if self._hand is not None:
             self._hand.tell(now_ns, steps, rate)
 
@@ -89,6 +108,20 @@ class DdsPeer:
         q, dq = (np.where(on, row, 0.0) for row in (rows.q, rows.dq))  # disabled motors are limp, whatever is written
         self.obeyed += self._robot.command(q, dq, tau, kp, kd)
 
+    def _balance(self) -> None:
+        """What the robot's own controller does while the motors are its."""
+        balancer = self._balancer
+        if balancer is None or self._arms is None:
+            return
+        arms, owns = self._arms.take(), not self.switcher.released
+        if owns:
+            for data in arms:
+                balancer.hear(data)
+            balancer.act()
+        elif self._balanced:
+            balancer.let_go()
+        self._balanced = owns
+
     def run(self, rate: Rate, seconds: float | None = None) -> None:
         """Tick at `rate` for `seconds`, or until interrupted."""
         missed, end_ns = rate.missed, None if seconds is None else time.monotonic_ns() + round(seconds * 1e9)
@@ -99,37 +132,20 @@ class DdsPeer:
 
 
 class _Hand:
-    """The robot's end of our own topics: one hand at a time works it."""
+    """The robot's end of our own topics."""
 
-    def __init__(self, participant: Participant, guided: Guided, publish_hz: int) -> None:
-        self._guided = guided
+    def __init__(self, participant: Participant, turns: GuidedTurns) -> None:
+        self._turns = turns
         self._controls = RecordTopic(control_codec(), participant, CONTROL_TOPIC, writes=False)
         self._truths = RecordTopic(truth_codec(), participant, TRUTH_TOPIC, writes=True)
-        self._truth_every = max(1, round(TRUTH_EVERY_S * publish_hz))
-        self._stats_every = max(1, round(STATS_EVERY_S * publish_hz))
-        self._ticks = 0
-        self._heard_ns = 0
-        self._last: VirtualControl | None = None
 
     def obey(self, now_ns: int) -> None:
-        for control in self._controls.take():
-            if control.nonce != self._guided.nonce:
-                if self._guided.nonce and now_ns - self._heard_ns < HAND_GONE_NS:
-                    continue
-                self._guided.begin_anew()
-                self._last = None
-            self._heard_ns = now_ns
-            if self._last is None or control.seq != self._last.seq:
-                self._guided.obey(control)
-                self._last = control
+        self._turns.obey(self._controls.take(), now_ns)
 
     def tell(self, now_ns: int, steps: int, rate: Rate | None) -> None:
-        self._guided.stepped(steps)
-        if self._ticks % self._stats_every == 0:
-            self._guided.measure(now_ns, rate)
-        if self._guided.nonce and self._ticks % self._truth_every == 0:
-            self._truths.write(self._guided.truth(now_ns))
-        self._ticks += 1
+        truth = self._turns.stepped(now_ns, steps, rate)
+        if truth is not None:
+            self._truths.write(truth)
 
 
 def _local(participant: Participant) -> bool:

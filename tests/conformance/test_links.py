@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +21,16 @@ from teleopd.robots.links.dds.cdr import LowCmdDecoder
 from teleopd.robots.links.dds.link import DdsLink
 from teleopd.robots.links.dds.low_state import LowStateEncoder
 from teleopd.robots.links.dds.transport import Participant
+from teleopd.robots.links.lcm.link import LcmLink
+from teleopd.robots.links.lcm.messages import COMMAND, MessageCodec, command_fields
+from teleopd.robots.links.lcm.state import StatePublisher
+from teleopd.robots.links.lcm.transport import Network
 from teleopd.robots.links.sim.wire import create_sim_streams
 from teleopd.robots.model import JointCommand, LowState, RobotModel
 
 DOMAIN = 1 + os.getpid() % 200
 """Of this test process, so that tests side by side do not hear each other."""
+LCM_URL = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
 
 
 class Heard(NamedTuple):
@@ -120,10 +126,46 @@ def dds_harness(_open: Any, model: RobotModel, _folder: Path) -> Harness:
     return Harness(link, publish, heard, lacks)
 
 
-HARNESSES: dict[str, Callable[[Any, RobotModel, Path], Harness]] = {"sim": sim_harness, "dds": dds_harness}
+def lcm_harness(_open: Any, model: RobotModel, _folder: Path) -> Harness:
+    """The link without the questions before the loop, for which `tests/robots/lcm` has a robot that answers."""
+    link, robot = LcmLink(model, LCM_URL), Network(LCM_URL)
+    robot.subscribe(COMMAND)
+    states, commands = StatePublisher(robot, model, robot=1), MessageCodec(command_fields(model.n))
+    newest: list[Heard] = []
+
+    def publish(state: LowState) -> None:
+        before = link.counters.received
+        states.publish(state, time.monotonic_ns())
+        until(lambda: (link.read(), link.counters.received > before)[1])
+
+    def heard() -> Heard | None:
+        until(lambda: (take(), len(newest) == link.counters.sent)[1])
+        return newest[-1] if newest else None
+
+    def take() -> None:
+        robot.poll()
+        for data in robot.take(COMMAND):
+            record = commands.decode(data)
+            assert record is not None
+            if int(record["sender"]) == link.sender:
+                newest.append(Heard(*(record[name].astype(np.float64) for name in Heard._fields)))
+
+    return Harness(link, publish, heard)
+
+
+def absent_lcm(opens: Any, model: RobotModel, folder: Path) -> object:
+    with pytest.MonkeyPatch.context() as without:
+        without.setitem(sys.modules, "lcm", None)  # type: ignore[arg-type]
+        return opens(Session(model.name, folder), model, LinkOptions())
+
+
+HARNESSES: dict[str, Callable[[Any, RobotModel, Path], Harness]] = {
+    "sim": sim_harness, "dds": dds_harness, "lcm": lcm_harness,
+}  # fmt: skip
 ABSENT: dict[str, Callable[[Any, RobotModel, Path], object]] = {
     "sim": lambda link_class, model, folder: link_class(Session(model.name, folder / "nobody"), model),
     "dds": lambda opens, model, folder: opens(Session(model.name, folder), model, LinkOptions("wlan77")),
+    "lcm": absent_lcm,
 }
 PAIRS = list(itertools.product(registry.names("link"), registry.names("robot")))
 

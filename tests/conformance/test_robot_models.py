@@ -218,6 +218,15 @@ def test_every_number_has_a_source(model: RobotModel, field: str) -> None:
     assert model.provenance[field].strip()
 
 
+def test_the_arms_that_are_lent_are_joints_of_it_and_the_weight_has_a_slot_of_its_own(model: RobotModel) -> None:
+    if model.arms is None:
+        return
+    taken = model.indices(model.arms.joint_names)
+    assert 0 < len(taken) < model.n and model.provenance["arms"].strip()
+    assert not any(part in name for name in model.arms.joint_names for part in ("hip", "knee", "ankle"))
+    assert model.arms.weight_slot not in model.wire_slot and 0 <= model.arms.weight_slot < SLOTS[model.wire]
+
+
 def test_nothing_of_it_can_be_written_to(model: RobotModel) -> None:
     arrays = [model.kp_ready, model.kd_ready, model.kd_damp, model.q_stand]
     for limits in model.limits_by_mode_machine.values():

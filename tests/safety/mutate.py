@@ -28,7 +28,7 @@ FILES = ("gate", "limits", "overlap", "joint_steps", "thresholds", "failsafe", "
 FOLDERS = ("robots", "safety")
 EQUIVALENT: dict[str, str] = {
     "gate: self._turn = 0: 0 -> 1": "which of two equal buffers is filled first",
-    "overlap: for i in np.flatnonzero(gaps < least):: gaps < least -> gaps <= least": "a gap of exactly limit less 1 nm",
+    "overlap: for i in np.flatnonzero(gaps < least):: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
 }
 """'file: source line: original -> mutated' of mutants that no test can kill, and why."""
 COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {

@@ -107,14 +107,16 @@ class Message:
 class LowCmdEncoder:
     """`JointCommand` rows -> LowCmd bytes, in one prebuilt buffer. Slots without a joint stay disabled."""
 
-    def __init__(self, model: RobotModel) -> None:
+    def __init__(self, model: RobotModel, joints: tuple[int, ...] = ()) -> None:
+        """`joints`: motor indices of those that are commanded, in the order of the rows; all where none is given."""
         layout = LOW_CMD[model.wire]
         self._message = message = Message(layout, 5)
-        self._slots = index_of(model.wire_slot)
+        wire_slot = tuple(model.wire_slot[i] for i in joints) if joints else model.wire_slot
+        self._slots = index_of(wire_slot)
         if model.wire == "go":
             message.body[:3] = GO_HEAD
             message.floats[:, 0], message.floats[:, 1] = GO_NO_POSITION, GO_NO_VELOCITY
-        for slot in model.wire_slot:
+        for slot in wire_slot:
             message.set_mode(slot, 1 if model.wire == "hg" else GO_WEAK if slot >= GO_FIRST_WEAK else GO_STRONG)
 
     def encode(self, mode_machine: int, q: Array, dq: Array, tau: Array, kp: Array, kd: Array) -> bytes:
@@ -127,6 +129,10 @@ class LowCmdEncoder:
             message.body[message.layout.mode_machine] = mode_machine
         rows[slots, 0], rows[slots, 1], rows[slots, 2], rows[slots, 3], rows[slots, 4] = q, dq, tau, kp, kd
         return message.sealed()
+
+    def set_position(self, slot: int, value: float) -> None:
+        """Write the position of a motor slot that no joint has."""
+        self._message.floats[slot, 0] = value
 
 
 @dataclass(frozen=True, slots=True)

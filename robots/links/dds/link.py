@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 from teleopd.robots.link import LinkCounters, LinkTimeout, LinkUnavailable, require_permitted
+from teleopd.robots.links.dds.arms import ARM_TOPIC, ArmEncoder
+from teleopd.robots.links.dds.battery import BatteryWatch
 from teleopd.robots.links.dds.cdr import LowCmdEncoder, checksum_stored
 from teleopd.robots.links.dds.low_state import LowStateDecoder
 from teleopd.robots.links.dds.motion_switcher import MotionSwitcherClient
@@ -28,23 +30,28 @@ class DdsLink:
         *,
         domain: int = 0,
         simulator: bool = False,
+        arms: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """`simulator`: take states without checksum and tick, as third-party simulators send them; loopback only.
-        `clock`: stamps what is received [ns].
+        `arms`: command the arms alone, through the robot's own balance controller. `clock`: stamps what is received and
+        sent [ns].
 
         Raises:
-            LinkUnavailable: cyclonedds or the interface is missing.
+            LinkUnavailable: cyclonedds or the interface is missing; the robot lends no arms.
             ValueError: `simulator` on a real interface, or not an interface name.
         """
         if simulator and interface != LOOPBACK:
             raise ValueError(f"a simulator's states are taken on interface '{LOOPBACK}' only, not on '{interface}'")
         self.model, self.counters = model, LinkCounters()
         self._simulator, self._clock = simulator, clock
+        self._arms = ArmEncoder(model) if arms else None
+        self._topic = ARM_TOPIC if arms else COMMAND_TOPIC
         self._participant = Participant(interface, domain)
         self._states = self._participant.reader(STATE_TOPIC, model.wire, "LowState_")
-        self._foreign = self._participant.reader(COMMAND_TOPIC, model.wire, "LowCmd_", others_only=True)
-        self._commands = self._participant.writer(COMMAND_TOPIC, model.wire, "LowCmd_")
+        self._foreign = self._participant.reader(self._topic, model.wire, "LowCmd_", others_only=True)
+        self._commands = self._participant.writer(self._topic, model.wire, "LowCmd_")
+        self._battery = BatteryWatch(self._participant, model)
         self._decoder, self._encoder = LowStateDecoder(model), LowCmdEncoder(model)
         self._size = 4 + self._decoder.layout.size
         self._state: LowState | None = None
@@ -61,12 +68,14 @@ class DdsLink:
         counters = self.counters
         for _ in self._foreign.take():
             counters.foreign_commands += 1
+        self._battery.look()
         for data in self._states.take():
             if len(data) != self._size:
                 counters.bad_length += 1
             elif not self._simulator and not checksum_stored(data, self._decoder.layout):
                 counters.bad_crc += 1
             else:
+                self._battery.hear(data)
                 self._take(self._decoder.decode(data, self._clock()))
         return self._state
 
@@ -96,7 +105,10 @@ class DdsLink:
         if self._state is None:
             self.counters.held_back += 1
             return
-        data = self._encoder.encode(self._machine, command.q, command.dq, command.tau, command.kp, command.kd)
+        if self._arms is not None:
+            data = self._arms.encode(self._machine, command, self._clock())
+        else:
+            data = self._encoder.encode(self._machine, command.q, command.dq, command.tau, command.kp, command.kd)
         self._commands.write(data)
         self.counters.send_failed = self._commands.failed
         self.counters.sent += 1
@@ -128,9 +140,24 @@ class DdsLink:
             state = self.read()
         if not self._simulator:
             self.model.limits_for(state.mode_machine)
-            MotionSwitcherClient(self._participant).make_free(release=release, timeout_s=timeout_s)
+            self._check_controller(release, timeout_s)
         self._listen()
         return state
+
+    def _check_controller(self, release: bool, timeout_s: float) -> None:
+        """Who owns the motors: nobody else, or for the arms alone the robot's own controller.
+
+        Raises:
+            RobotLinkError: it is otherwise.
+        """
+        switcher = MotionSwitcherClient(self._participant)
+        if self._arms is None:
+            switcher.make_free(release=release, timeout_s=timeout_s)
+        elif not switcher.check(timeout_s):
+            raise LinkUnavailable(
+                f"mode arms needs {self.model.name}'s own controller at its balance, and none is at work on interface "
+                f"'{self._participant.interface}'; let it stand with the remote first"
+            )
 
     def _listen(self) -> None:
         """
@@ -145,7 +172,7 @@ class DdsLink:
         where = f"on interface '{self._participant.interface}'"
         if self.counters.foreign_commands > before:
             raise LinkUnavailable(
-                f"another program sends {COMMAND_TOPIC} to {self.model.name} {where}; stop it first: two would fight "
+                f"another program sends {self._topic} to {self.model.name} {where}; stop it first: two would fight "
                 "over the motors"
             )
         if self._states.matched > 1:
@@ -174,6 +201,11 @@ class DdsLink:
     def age_ns(self, now_ns: int) -> int | None:
         """Time since the newest good state was received [ns], None before the first."""
         return None if self._state is None else now_ns - self._state.t_ns
+
+    @property
+    def battery(self) -> int:
+        """State of charge [%]; -1 before it was heard."""
+        return self._battery.percent
 
     @property
     def foreign_writers(self) -> int:

@@ -13,6 +13,8 @@ from teleopd.robots.model import Array, LowState, RobotModel
 
 COLUMNS = 9
 """4-byte columns of a motor from q on that are read: q, dq, ddq, tau_est, then what each family puts there."""
+GO_CHARGE = 1039
+"""Byte of the state of charge in the body of a go LowState."""
 TAU, HG_HEAT, GO_HEAT, HG_FAULT = 3, 4, 7, 8
 
 
@@ -87,6 +89,11 @@ class LowStateEncoder:
             message.set_mode(slot, 1)
         if not self._hg:
             message.body[:3] = GO_HEAD
+
+    def set_charge(self, percent: int) -> None:
+        """State of charge [%] in the messages of the go family, which carry it; hg has a topic for it."""
+        if not self._hg:
+            self._message.body[GO_CHARGE] = percent
 
     def encode(self, state: LowState) -> bytes:
         """The whole message with its checksum; temperatures are rounded and kept inside their field."""

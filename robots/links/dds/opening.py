@@ -45,7 +45,9 @@ def open_dds(_session: Session, model: RobotModel, options: LinkOptions) -> DdsL
         RobotLinkError, WrongHardware: see `DdsLink.wait_ready`; the interface or cyclonedds is missing.
     """
     check_interface(model.name, options.interface)
-    link = DdsLink(model, options.interface, domain=options.domain, simulator=options.simulator)
+    link = DdsLink(
+        model, options.interface, domain=options.domain, simulator=options.simulator, arms=options.arms
+    )  # fmt: skip
     try:
         if not options.at_once:
             link.wait_ready(release=options.release)

@@ -1,0 +1,1 @@
+"""Joint commands and reports over LCM."""
