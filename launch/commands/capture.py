@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from teleopd.launch.commands.capture_export import Export
+from teleopd.launch.commands.capture_play import Play
 from teleopd.launch.errors import CommandError
 
 
@@ -81,12 +82,13 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Recorded episodes: what they hold (info), torn ones made whole (recover), data sets of them (export)."""
+    """Recorded episodes: what they hold (info), torn ones whole (recover), data sets (export), shown again (play)."""
 
     verb: tyro.conf.OmitArgPrefixes[
         Annotated[Info, tyro.conf.subcommand("info")]
         | Annotated[Recover, tyro.conf.subcommand("recover")]
         | Annotated[Export, tyro.conf.subcommand("export")]
+        | Annotated[Play, tyro.conf.subcommand("play")]
     ]
 
     def run(self) -> int:
@@ -135,12 +137,18 @@ def _show(found: dict[str, Any]) -> None:
         if found.get(key):
             facts.add_row(word, escape(found[key]))
     facts.add_row("attached", escape(", ".join(found["attachments"]) or "nothing"))
+    if "time_back" in found:
+        back = ", ".join(f"{count} of {name}" for name, count in json.loads(found["time_back"]).items())
+        facts.add_row("time", f"goes back within the file (sorted when read): {back}")
     if found["damaged_chunks"]:
         facts.add_row("damaged", f"{found['damaged_chunks']} chunks are left out")
     table = Table("stream", "samples", "rate [Hz]", "longest gap [ms]", "lost", box=box.ROUNDED)
     for name, stream in found["streams"].items():
         gap = f"{stream['longest_gap_ms']:.1f}"
         table.add_row(name, str(stream["samples"]), f"{stream['hz']:.1f}", gap, str(stream["dropped"]))
+    for name, camera in found["cameras"].items():
+        what, gap = f"camera/{name} {camera['size'][0]}x{camera['size'][1]}", f"{camera['longest_gap_ms']:.1f}"
+        table.add_row(what, str(camera["samples"]), f"{camera['hz']:.1f}", gap, str(camera["dropped"]))
     table.add_row("event", str(found["events"]), "", "", "")
     console.print(escape(found["file"]), style="bold", soft_wrap=True)
     console.print(facts)

@@ -31,8 +31,9 @@ class Export:
     retarget` writes them, for tracking policies. csv: one table a file. hdf5: data.hdf5 as robomimic reads it. Frame k
     is the instant t_0 + k / rate; the state is the measured sample nearest to it, the action the first one issued
     within the period that begins there, or the one still in force. Positions [m], angles [rad], orientations wxyz (in
-    npz root_rot and local_body_rot xyzw). Cameras are not exported. Recordings that cannot be exported are listed, each
-    with a sentence, and cost the others nothing; exit status 1 then. A stopped export goes on with --resume.
+    npz root_rot and local_body_rot xyzw). Pictures are those taken nearest to a frame. Recordings that cannot be
+    exported are listed, each with a sentence, and cost the others nothing; exit status 1 then. A stopped export goes on
+    with --resume.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|DIR ...")] = ()
@@ -58,6 +59,8 @@ class Export:
     """A recording with a gap or clock jump is refused, or cut there into several episodes."""
     include: tuple[str, ...] = ("keep",)
     """Verdicts to export: keep, maybe, drop; maybe and drop are never in the split train."""
+    cameras: tuple[str, ...] = ("all",)
+    """Cameras of the data set, for lerobot: all, none, or names."""
     resume: bool = False
     """Go on with an export to the same folder that was stopped."""
     jobs: int = 0
@@ -90,15 +93,18 @@ class Export:
         return summary.status
 
     def _export(self, to: Path) -> Summary:
-        from teleopd.service.capture.export.recordings import find_recordings
+        from teleopd.service.capture.export.recordings import common_cameras, find_recordings, is_peers
         from teleopd.service.capture.export.run import export_episodes
         from teleopd.service.capture.export.settings import Settings
 
+        paths = find_recordings([path.expanduser() for path in self.paths])
+        cameras = self.cameras if self.cameras != ("none",) else ()
+        if cameras == ("all",):
+            cameras = common_cameras([path for path in paths if not is_peers(path)]) if self.format == "lerobot" else ()
         settings = Settings(
             self.format, self.rate, self.state, self.state_rule, self.action, self.motion, self.joint_names,
-            self.on_gap, self.include,
+            self.on_gap, self.include, cameras,
         )  # fmt: skip
-        paths = find_recordings([path.expanduser() for path in self.paths])
         cores = len(os.sched_getaffinity(0)) if len(paths) >= WORTH_PROCESSES else 1
         parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*parts, TimeRemainingColumn(), console=Console(stderr=True)) as bar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from teleopd.robots.model import Array
+from teleopd.service.capture.video import Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Episode:
     `target`, 50 Hz, `t_ns` the end of the policy tick (`JointTargets`, wanted by the policy):
         joint_pos (n, J) [rad], kp (n, J) [N m/rad], kd (n, J) [N m s/rad], targets_seq (n, 1) counts policy ticks,
         reference_seq (n, 1) the reference consumed, healthy (n, 1) 0 or 1.
+    `observation`, 50 Hz, `t_ns` the end of the policy tick (what the network was shown):
+        values (n, k) float32 in the order of the policy's card, targets_seq (n, 1).
     `reference`, source rate, `t_ns` the receipt of the frame in it (`Reference`, the retargeted operator):
         root_pos_w (n, 3) [m], root_quat_w (n, 4) wxyz, root_lin_vel_w (n, 3) [m/s], root_ang_vel_w (n, 3) [rad/s],
         joint_pos (n, J) [rad], joint_vel (n, J) [rad/s], reference_seq (n, 1), valid (n, 1) 0 where a refused frame
@@ -69,7 +72,8 @@ class Episode:
     verdict ('keep', 'maybe', 'drop') and verdict_reasons (JSON list), ended (why), duration_s, t0_mono_ns and
     t0_wall_ns (one instant on both clocks), human_bodies (JSON list), source, link, policy, policy_sha256,
     robot_sha256, config_sha256, software_version, complete ('true', or 'false' for a torn or recovered file),
-    damaged_chunks (left out). A torn file has no verdict."""
+    damaged_chunks (left out), time_back (JSON: stream -> samples that were written after a later one; they are sorted
+    here; absent without any). A torn file has no verdict."""
     attachments: Mapping[str, bytes]
     """File name -> content: config.json, robot.xml, policy_card.toml, operator.toml, qualification.json, where there
     are any."""
@@ -77,6 +81,9 @@ class Episode:
     """Stream -> samples lost between the service and the file."""
     events: tuple[tuple[int, dict[str, Any]], ...]
     """(t_ns, event) in order; an event has `kind` ('mode', 'cause', 'operator', 'episode', 'drop') and what it says."""
+
+    videos: Mapping[str, Video] = field(default_factory=dict)
+    """Camera -> its pictures, as H.264: `cameras.h264.decoded` gives them."""
 
     @property
     def t_start_ns(self) -> int:

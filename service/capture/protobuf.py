@@ -136,7 +136,8 @@ def _values(number: int, labels: tuple[tuple[str, ...], ...], kind: str) -> tupl
     return head + bytes(body), [len(head) + at for at in places]
 
 
-def _field(number: int, value: bytes | int) -> bytes:
+def field_bytes(number: int, value: bytes | int) -> bytes:
+    """One field: a number that is not negative as a varint, anything else with its length."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     return varint(number << 3 | _LENGTH) + varint(len(value)) + value
@@ -144,28 +145,29 @@ def _field(number: int, value: bytes | int) -> bytes:
 
 def _field_descriptor(name: str, number: int, kind: str, type_name: str = "") -> bytes:
     type_number = _MESSAGE if type_name else (_FLOAT if kind == "f4" else _DOUBLE)
-    found = _field(1, name.encode()) + _field(3, number) + _field(4, _OPTIONAL) + _field(5, type_number)
-    return found + (_field(6, type_name.encode()) if type_name else b"")
+    found = field_bytes(1, name.encode()) + field_bytes(3, number)
+    found += field_bytes(4, _OPTIONAL) + field_bytes(5, type_number)
+    return found + (field_bytes(6, type_name.encode()) if type_name else b"")
 
 
 def _message_descriptor(name: str, scope: str, fields: Sequence[Column]) -> bytes:
     """A `DescriptorProto`; columns with labels become nested messages named after them."""
     full = f"{scope}.{name}"
-    body, nested = _field(1, name.encode()), b""
+    body, nested = field_bytes(1, name.encode()), b""
     for number, column in enumerate(fields, start=1):
         if not column.labels:
-            body += _field(2, _field_descriptor(column.name, number, column.kind))
+            body += field_bytes(2, _field_descriptor(column.name, number, column.kind))
             continue
         inner = "".join(word.capitalize() for word in column.name.split("_"))
         inner = inner if inner != name else f"{inner}Values"
-        body += _field(2, _field_descriptor(column.name, number, column.kind, f"{full}.{inner}"))
+        body += field_bytes(2, _field_descriptor(column.name, number, column.kind, f"{full}.{inner}"))
         parts = [Column(label, column.kind, column.labels[1:]) for label in identifiers(column.labels[0])]
-        nested += _field(3, _message_descriptor(inner, full, parts))
+        nested += field_bytes(3, _message_descriptor(inner, full, parts))
     return body + nested
 
 
 def _descriptor_set(message: str, columns: Sequence[Column]) -> bytes:
     """A `FileDescriptorSet` with one proto3 file that holds the message."""
-    file = _field(1, f"{PACKAGE}/{message}.proto".encode()) + _field(2, PACKAGE.encode())
-    file += _field(4, _message_descriptor(message, f".{PACKAGE}", columns)) + _field(12, b"proto3")
-    return _field(1, file)
+    file = field_bytes(1, f"{PACKAGE}/{message}.proto".encode()) + field_bytes(2, PACKAGE.encode())
+    file += field_bytes(4, _message_descriptor(message, f".{PACKAGE}", columns)) + field_bytes(12, b"proto3")
+    return field_bytes(1, file)

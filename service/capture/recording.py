@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 from teleopd.robots.model import RobotModel
 from teleopd.safety.words import Cause, Mode
+from teleopd.service.capture.cameras.parts import Assembler
 from teleopd.service.capture.part_file import PartFile
 from teleopd.service.capture.records import EpisodeWish
 from teleopd.service.capture.samples import BATCHES, Rows
 from teleopd.service.capture.schemas import channels
 from teleopd.service.capture.verdict import Verdict, VerdictMeter
+from teleopd.service.capture.video import CAMERA
 from teleopd.service.capture.writer import EpisodeHeader, EpisodeWriter
 
 FLUSH_NS = 100_000_000
@@ -34,7 +36,7 @@ class Inputs(NamedTuple):
     mode: int
     """Of the ladder; -1 while there is none."""
     rows: Mapping[str, Rows]
-    """Stream, or 'event' -> records drained from its ring."""
+    """Stream, 'event' or 'camera/NAME' -> records drained from its ring."""
     lost: Mapping[str, int]
     """Stream -> samples its ring has dropped so far."""
     wishes: Sequence[EpisodeWish | None] = ()
@@ -74,7 +76,10 @@ class Recording:
             for name, channel in channels(header.joint_names, header.body_names).items()
         }
         self._meter = VerdictMeter(model)
+        self._cameras = {name: Assembler() for name in header.cameras}
+        self._pictured_ns = dict.fromkeys(header.cameras, given.now_ns)
         self.begun_ns = self._flushed_ns = self._looked_ns = given.now_ns
+        self._to_wall_ns = given.wall_ns - given.now_ns
         self._lost_before = dict(given.lost)
         self._lost_said = 0
         self.lost = 0
@@ -100,6 +105,9 @@ class Recording:
             if len(batch.t_ns):
                 self._writer.write(name, *batch)
                 self._meter.add(name, batch.t_ns, dict(zip(self._columns[name], batch.arrays, strict=True)))
+        self._take_observations(given)
+        self._take_pictures(given)
+        self._meter.wall_step((given.wall_ns - given.now_ns) - self._to_wall_ns)
         if given.now_ns - self._looked_ns >= LOOK_NS:
             self._looked_ns = given.now_ns
             self._say_lost(given)
@@ -107,10 +115,27 @@ class Recording:
             self._flushed_ns = given.now_ns
             self._writer.flush()
 
+    def _take_observations(self, given: Inputs) -> None:
+        rows = given.rows.get("observation")
+        if rows is not None and len(rows):
+            size = int(rows["size"][0])
+            rows = rows[rows["size"] == size]  # one policy runs in a session
+            self._writer.observations(rows["t_ns"], rows["values"][:, :size], rows["targets_seq"])
+
+    def _take_pictures(self, given: Inputs) -> None:
+        for name, assembler in self._cameras.items():
+            rows = given.rows.get(f"{CAMERA}{name}")
+            for picture in () if rows is None else assembler.take(rows):
+                self._writer.picture(name, picture.t_ns, picture.t_received_ns, picture.data, picture.size)
+                self._meter.no_picture(name, picture.t_received_ns - self._pictured_ns[name])
+                self._pictured_ns[name] = picture.t_received_ns
+
     def finish(self, given: Inputs, why: str, success: str = "") -> Finished:
         """Write the end and give the file its name."""
         lost = self._lost_now(given)
         self.lost = sum(lost.values())
+        for name, at_ns in self._pictured_ns.items():
+            self._meter.no_picture(name, given.now_ns - at_ns)
         verdict = self._meter.result(self.lost, balances=self._balances)
         duration_s = (given.now_ns - self.begun_ns) / 1e9
         self._event(given.now_ns, "episode", f"the episode ends: {why}", verb="stop")
@@ -134,7 +159,8 @@ class Recording:
         self._writer.abandon()
 
     def _lost_now(self, given: Inputs) -> dict[str, int]:
-        return {name: max(0, count - self._lost_before.get(name, 0)) for name, count in given.lost.items()}
+        lost = {name: max(0, count - self._lost_before.get(name, 0)) for name, count in given.lost.items()}
+        return lost | {f"{CAMERA}{name}": assembler.lost for name, assembler in self._cameras.items()}
 
     def _say_lost(self, given: Inputs) -> None:
         lost = self._lost_now(given)

@@ -5,6 +5,7 @@ Light on purpose: the motor process imports this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,40 @@ def command_sample_fields(n: int) -> list[Field]:
     ]  # fmt: skip
 
 
+MOST_OBSERVED = 4096
+"""Numbers of an observation that are recorded; a policy with more has none in its episodes."""
+
+
+class ObservationSample(NamedTuple):
+    """What the policy was shown in one tick."""
+
+    t_ns: int
+    targets_seq: int
+    size: int
+    """Numbers that count."""
+    values: npt.NDArray[np.float32]
+
+
+OBSERVATION_FIELDS: list[Field] = [
+    ("t_ns", "<i8"), ("targets_seq", "<i8"), ("size", "<i4"), ("values", "<f4", (MOST_OBSERVED,)),
+]  # fmt: skip
+
+
+class ObservationSamples:
+    """Hands observations to the recorder: each is copied once, and dropped where the ring is full."""
+
+    def __init__(self, push: Callable[[ObservationSample], object]) -> None:
+        self._push = push
+        self._padded: npt.NDArray[np.float32] = np.zeros(MOST_OBSERVED, dtype=np.float32)
+
+    def add(self, t_ns: int, targets_seq: int, values: npt.NDArray[np.float32]) -> None:
+        """One tick's, of any shape; too long or empty ones are left out."""
+        flat = values.reshape(-1)
+        if 0 < len(flat) <= MOST_OBSERVED:
+            self._padded[: len(flat)] = flat
+            self._push(ObservationSample(t_ns, targets_seq, len(flat), self._padded))
+
+
 class SafetyEvent(NamedTuple):
     """The mode changed, or causes came and went."""
 
@@ -62,7 +97,7 @@ SAFETY_EVENT_FIELDS: list[Field] = [("t_ns", "<i8"), ("mode", "<i4"), ("mode_cau
 
 VERBS = ("", "start", "stop", "success", "discard", "end")
 """What an operator can wish of the recorder; `end` is the service's own."""
-WISH_WRITERS = ("ctl", "device", "serve")
+WISH_WRITERS = ("ctl", "device", "serve", "console", "remote")
 
 
 class EpisodeWish(NamedTuple):
@@ -104,7 +139,67 @@ class RecorderStatus(NamedTuple):
     """UTF-8, zero padded: the newest thing to tell the operator."""
 
 
+PART_BYTES = 16384
+PARTS = 256
+"""Parts that a camera's ring holds: four seconds and more of 640x480 at 30 Hz."""
+
+
+class CameraPart(NamedTuple):
+    """A piece of one compressed picture."""
+
+    seq: int
+    """Counts the camera's pictures from 1, also those that never came."""
+    coded: int
+    """Counts the pictures that were compressed, from 1: each but a key frame needs the one before."""
+    t_ns: int
+    """When it was taken, on this host's clock."""
+    t_received_ns: int
+    key: bool
+    """It can be decoded without those before it."""
+    width: int
+    height: int
+    part: int
+    """From 0."""
+    parts: int
+    size: int
+    """Bytes of `data` that count."""
+    data: npt.NDArray[np.uint8]
+
+
+CAMERA_PART_FIELDS: list[Field] = [
+    ("seq", "<i8"), ("coded", "<i8"), ("t_ns", "<i8"), ("t_received_ns", "<i8"), ("key", "?"), ("width", "<i4"),
+    ("height", "<i4"), ("part", "<i4"), ("parts", "<i4"), ("size", "<i4"), ("data", "<u1", (PART_BYTES,)),
+]  # fmt: skip
+
+OPENING, SHOWING, NO_PICTURE = range(3)
+"""States of a camera: being opened; pictures come; it cannot be opened, or nothing comes."""
+
+
+class CameraStatus(NamedTuple):
+    """One camera, several times a second."""
+
+    t_ns: int
+    state: int
+    hz: float
+    """Pictures a second, of late."""
+    received: int
+    damaged: int
+    """Of these, those that could not be decoded."""
+    lost: int
+    """Of these, those that did not fit into the ring: the recorder is behind."""
+    width: int
+    height: int
+    name: npt.NDArray[np.uint8]
+    sentence: npt.NDArray[np.uint8]
+    """UTF-8, zero padded: what is wrong; empty while pictures come."""
+
+
+NAME_BYTES = 32
 PATH_BYTES, SENTENCE_BYTES = 1024, 400
+CAMERA_STATUS_FIELDS: list[Field] = [
+    ("t_ns", "<i8"), ("state", "<i4"), ("hz", "<f8"), ("received", "<i8"), ("damaged", "<i8"), ("lost", "<i8"),
+    ("width", "<i4"), ("height", "<i4"), ("name", "<u1", (NAME_BYTES,)), ("sentence", "<u1", (SENTENCE_BYTES,)),
+]  # fmt: skip
 RECORDER_STATUS_FIELDS: list[Field] = [
     ("t_ns", "<i8"), ("state", "<i4"), ("t_begun_ns", "<i8"), ("episodes", "<i8"), ("lost", "<i8"),
     ("taken_ns", "<i8"), ("refused", "?"), ("path", "<u1", (PATH_BYTES,)), ("sentence", "<u1", (SENTENCE_BYTES,)),

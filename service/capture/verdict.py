@@ -13,6 +13,7 @@ import numpy.typing as npt
 from teleopd.robots.model import Array, RobotModel
 from teleopd.safety.gate import GATE_STEPS
 from teleopd.safety.words import Cause, Mode
+from teleopd.service.capture.body_figures import SLIP_EVERY_S, TOUCH_EVERY_S, SlipMeter, TouchMeter
 
 Times = npt.NDArray[np.int64]
 KEEP, MAYBE, DROP = "keep", "maybe", "drop"
@@ -61,6 +62,27 @@ THRESHOLDS: Mapping[str, Threshold] = {
     "root_spikes": Threshold(
         "the reference jumped {:.0f} times (faster than 4 m/s)", 0.0, 10.0, "nobody walks so fast: tracking was lost",
     ),
+    "touching_share": Threshold(
+        "parts of the robot touched each other {:.1%} of the time", 0.02, 0.25,
+        "a hand on the hip is a demonstration of pushing oneself",
+    ),
+    "slips": Threshold(
+        "a foot slid on the floor {:.0f} times", 2.0, 20.0, "a robot that slides is not where its legs say it is",
+    ),
+    "gap_s": Threshold(
+        "robot or gate were silent for {:.2f} s", 0.1, 0.5, "longer than this no export bridges",
+    ),
+    "time_back": Threshold(
+        "{:.0f} samples have a time before that of the sample before", 0.0, 0.0, "what came first is not known",
+    ),
+    "clock_step_s": Threshold(
+        "the wall clock was set by {:.1f} s meanwhile", 0.1, math.inf,
+        "times between samples are right, those of other computers' files no longer fit",
+    ),
+    "no_picture_s": Threshold(
+        "a camera showed nothing for {:.1f} s", 0.5, 2.0, "what is learned from pictures needs them: half a second is "
+        "a reach, and longer than any camera pauses between two",
+    ),
     "tracking_rmse_rad": Threshold(
         "the joints were {:.2f} rad off the reference (RMS)", 0.30, 0.60, "the policy could not do what was shown",
     ),
@@ -83,6 +105,11 @@ class VerdictMeter:
     """Gathers the figures of one episode in bounded memory. Feed it the batches as they are written."""
 
     def __init__(self, model: RobotModel) -> None:
+        self._touches, self._slips = TouchMeter(model), SlipMeter(model)
+        self._touched_ns = self._stood_ns = 0
+        self._newest_ns: dict[str, int] = {}
+        self._time_back = 0
+        self._gap_ns = self._wall_step_ns = 0
         self._low, self._high = model.limits.q_lower + AT_LIMIT_RAD, model.limits.q_upper - AT_LIMIT_RAD
         self._samples = 0
         self._not_finite = 0
@@ -98,6 +125,7 @@ class VerdictMeter:
         self._last_q: Array | None = None
         self._active_ns = 0
         self._last_command_ns = 0
+        self._no_picture_ns: dict[str, int] = {}
 
     def mode(self, mode: int, cause: int) -> None:
         """A change of mode and its cause, -1 for an operator's act; call it in order, before the samples after it."""
@@ -105,9 +133,14 @@ class VerdictMeter:
         self._held += mode in (Mode.HOLD, Mode.RETURN) and self._mode == Mode.ACTIVE and cause not in WANTED
         self._mode = mode
 
+    def no_picture(self, camera: str, ns: int) -> None:
+        """A camera was silent for so long [ns]: between two pictures, or before the first and behind the last."""
+        self._no_picture_ns[camera] = max(self._no_picture_ns.get(camera, 0), ns)
+
     def add(self, stream: str, t_ns: Times, columns: Mapping[str, Array]) -> None:
         """A batch of a stream: times (m,) and columns (m, k), named as in `Episode`."""
         self._samples += len(t_ns)
+        self._add_times(stream, t_ns)
         with np.errstate(invalid="ignore", over="ignore"):
             sound = all(math.isfinite(values.sum()) for values in columns.values())
         if not sound:
@@ -115,6 +148,7 @@ class VerdictMeter:
             self._not_finite += int(np.any(bad, axis=0).sum())
         if stream == "state":
             self._add_state(columns)
+            self._add_body(t_ns, columns)
         elif stream == "command":
             self._add_command(t_ns, columns)
         elif stream == "reference":
@@ -123,6 +157,36 @@ class VerdictMeter:
             error = columns["joint_pos"] - self._last_q
             self._error += float(np.square(error).sum())
             self._errors += error.size
+
+    def wall_step(self, ns: int) -> None:
+        """By how much the wall clock was set since the episode began [ns]."""
+        self._wall_step_ns = max(self._wall_step_ns, abs(ns))
+
+    def _add_times(self, stream: str, t_ns: Times) -> None:
+        before = self._newest_ns.get(stream)
+        steps = np.diff(t_ns) if before is None else np.diff(t_ns, prepend=before)
+        self._time_back += int((steps < 0).sum())
+        if stream in ("state", "command") and len(steps) and self._mode in ON_ITS_FEET:
+            self._gap_ns = max(self._gap_ns, int(steps.max()))
+        self._newest_ns[stream] = int(t_ns[-1])
+
+    def _add_body(self, t_ns: Times, columns: Mapping[str, Array]) -> None:
+        """Touching and sliding, at a few instants of the batch, while the robot stands on its own."""
+        if self._mode not in ON_ITS_FEET:
+            self._slips.lost()
+            return
+        for at, q, quat in zip(t_ns.tolist(), columns["joint_pos"], columns["imu_quat_w"], strict=True):
+            if not SLIP_EVERY_S * 1e9 <= at - self._stood_ns:
+                continue
+            if at - self._stood_ns > 3 * SLIP_EVERY_S * 1e9:
+                self._slips.lost()
+            self._stood_ns = at
+            if not (np.isfinite(q).all() and np.isfinite(quat).all()):
+                continue
+            self._slips.look(q, quat)
+            if at - self._touched_ns >= TOUCH_EVERY_S * 1e9:
+                self._touched_ns = at
+                self._touches.look(q)
 
     def _add_state(self, columns: Mapping[str, Array]) -> None:
         q, quat = columns["joint_pos"], columns["imu_quat_w"]
@@ -163,6 +227,10 @@ class VerdictMeter:
             "at_limit_share": _share(self._at_limit, self._states), "root_spikes": float(self._spikes),
             "tracking_rmse_rad": float(np.sqrt(self._error / self._errors)) if self._errors else 0.0,
             "followed_s": self._active_ns / 1e9,
+            "touching_share": _share(self._touches.touches, self._touches.looks),
+            "slips": float(self._slips.slips), "gap_s": self._gap_ns / 1e9, "time_back": float(self._time_back),
+            "clock_step_s": self._wall_step_ns / 1e9,
+            "no_picture_s": max(self._no_picture_ns.values(), default=0) / 1e9,
         }  # fmt: skip
         worst, reasons = 0, []
         if balances and figures["followed_s"] < SHORT_S:

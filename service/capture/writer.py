@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from mcap.writer import CompressionType, Writer
 
+from teleopd.service.capture import observation, video
 from teleopd.service.capture.part_file import PartFile
 from teleopd.service.capture.protobuf import Packing
 from teleopd.service.capture.schemas import (
@@ -41,6 +42,8 @@ class EpisodeHeader:
     metadata: Mapping[str, str] = field(default_factory=dict)
     """operator, task, notes, hashes ...: `Episode.metadata`."""
     attachments: Mapping[str, bytes] = field(default_factory=dict)
+    cameras: tuple[str, ...] = ()
+    """Names of the cameras that are to be recorded."""
 
 
 class EpisodeWriter:
@@ -52,7 +55,8 @@ class EpisodeWriter:
         self._to_wall_ns = t0_wall_ns - t0_mono_ns
         self._channels: dict[str, Channel] = channels(header.joint_names, header.body_names)
         self._ids: dict[str, tuple[int, Packing]] = {}
-        self._event_id = 0
+        self._cameras: dict[tuple[str, tuple[int, int]], int] = {}
+        self._event_id = self._observation_id = 0
         self.counts: dict[str, int] = {}
         """Samples written, by stream."""
         self._events = 0
@@ -65,7 +69,7 @@ class EpisodeWriter:
         known = {
             "schema": f"{SCHEMA}/{VERSION}", "robot": header.robot, "joint_names": json.dumps(header.joint_names),
             "human_bodies": json.dumps(header.body_names), "t0_mono_ns": str(t0_mono_ns),
-            "t0_wall_ns": str(t0_wall_ns),
+            "t0_wall_ns": str(t0_wall_ns), **({"cameras": json.dumps(header.cameras)} if header.cameras else {}),
         }  # fmt: skip
         self._writer.add_metadata("episode", {**header.metadata, **known})
         self.flush()
@@ -91,6 +95,36 @@ class EpisodeWriter:
             count += 1
             add(channel_id, max(at, 0), row.tobytes(), max(said, 0), count & 0xFFFFFFFF)
         self.counts[stream] = count
+
+    def observations(
+        self, t_ns: npt.NDArray[np.int64], values: npt.NDArray[np.float32], targets_seq: npt.NDArray[np.int64]
+    ) -> None:
+        """Append observations of the policy: times (m,), values (m, k), ticks (m,)."""
+        if not self._observation_id:
+            schema_id = self._writer.register_schema(observation.SCHEMA_NAME, "protobuf", observation.schema())
+            self._observation_id = self._writer.register_channel(
+                observation.TOPIC, "protobuf", schema_id, observation.METADATA
+            )
+        count = self.counts.get(observation.STREAM, 0)
+        for at, row, seq in zip((t_ns + self._to_wall_ns).tolist(), values, targets_seq.tolist(), strict=True):
+            count += 1
+            at = max(at, 0)
+            data = observation.message(row, seq)
+            self._writer.add_message(self._observation_id, at, data, at, count & 0xFFFFFFFF)
+        self.counts[observation.STREAM] = count
+
+    def picture(self, camera: str, t_ns: int, t_received_ns: int, data: bytes, size: tuple[int, int]) -> None:
+        """Append one compressed picture (H.264, Annex B) of a camera; `size`: width and height [px]."""
+        channel_id, stream = self._cameras.get((camera, size)), f"{video.CAMERA}{camera}"
+        if channel_id is None:
+            schema_id = self._writer.register_schema(video.SCHEMA_NAME, "protobuf", video.schema())
+            channel_id = self._cameras[camera, size] = self._writer.register_channel(
+                video.topic_of(camera), "protobuf", schema_id, video.channel_metadata(camera, size)
+            )
+        self.counts[stream] = count = self.counts.get(stream, 0) + 1
+        t_wall_ns, received_ns = max(t_ns + self._to_wall_ns, 0), max(t_received_ns + self._to_wall_ns, 0)
+        message = video.message(t_wall_ns, camera, data)
+        self._writer.add_message(channel_id, t_wall_ns, message, received_ns, count & 0xFFFFFFFF)
 
     def event(self, t_ns: int, event: Mapping[str, Any]) -> None:
         """Append an event: `kind`, `text` and what else it says, all of it JSON."""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-
-# torchvision from the index does not know a CPU build of torch; its operators are declared, and never called.
-LIBRARY = torch.library.Library("torchvision", "DEF")
-LIBRARY.define("nms(Tensor a, Tensor b, float c) -> Tensor")
-LIBRARY.define("qnms(Tensor a, Tensor b, float c) -> Tensor")
-LIBRARY.define("roi_align(Tensor a, Tensor b, float c, int d, int e, int f, bool g) -> Tensor")
-
-from lerobot.datasets.dataset_tools import delete_episodes, merge_datasets  # noqa: E402
-from lerobot.datasets.lerobot_dataset import LeRobotDataset  # noqa: E402
-from lerobot.datasets.utils import dataset_to_policy_features  # noqa: E402
+import torchvision_operators  # noqa: F401  before lerobot
+from lerobot.datasets.dataset_tools import delete_episodes, merge_datasets
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.utils import dataset_to_policy_features
 
 TASKS = ["wave 0", "wave 1", "wave 2", "wave 0", "wave 1"]
 SECONDS = [4.0, 5.0, 6.0, 7.0, 8.0]
@@ -74,6 +69,34 @@ def check_tools(one: LeRobotDataset, two: LeRobotDataset, work: Path) -> None:
     assert torch.equal(both[one.num_frames]["observation.state"], two[0]["observation.state"])
 
 
+def shade(picture: torch.Tensor) -> float:
+    """Mean level of the upper half of a picture (3, H, W) in 0..1, in 0..255."""
+    return float(picture[:, : picture.shape[1] // 2].mean()) * 255
+
+
+def check_films(work: Path) -> None:
+    """Pictures of every frame, across episodes; windows in time; deleted and merged sets show the same pictures."""
+    films, film = (LeRobotDataset(f"teleopd/{name}", root=work / name) for name in ("films", "film"))
+    key = "observation.images.head"
+    assert films.meta.camera_keys == [key] and films[0][key].shape == (3, 64, 96)
+    starts = [int(i) for i in films.meta.episodes["dataset_from_index"]]
+    for start in starts:
+        shades = [shade(films[start + k][key]) for k in range(20)]
+        steps = np.diff(shades)
+        assert 25 < shades[0] < 45 and ((steps > -2) & (steps < 10)).all() and shades[-1] > 90, shades
+    assert films.meta.stats[key]["mean"].shape == (3, 1, 1)
+    window = LeRobotDataset("teleopd/films", root=work / "films", delta_timestamps={key: [-1 / 30, 0.0]})
+    pair = window[starts[1] + 5][key]
+    assert torch.equal(pair[1], films[starts[1] + 5][key]) and torch.equal(pair[0], films[starts[1] + 4][key])
+    fewer = delete_episodes(films, [0], output_dir=work / "films_fewer", repo_id="teleopd/films_fewer")
+    assert fewer.num_episodes == 2 and abs(shade(fewer[7][key]) - shade(films[starts[1] + 7][key])) < 3
+    both = merge_datasets([films, film], output_repo_id="teleopd/all_films", output_dir=work / "all_films")
+    assert both.num_episodes == 4
+    assert abs(shade(both[films.num_frames + 9][key]) - shade(film[9][key])) < 3
+    loader = torch.utils.data.DataLoader(both, batch_size=16, shuffle=True)
+    assert next(iter(loader))[key].shape == (16, 3, 64, 96)
+
+
 def main() -> int:
     work = Path(sys.argv[1])
     one = LeRobotDataset("teleopd/one", root=work / "one")
@@ -85,8 +108,12 @@ def main() -> int:
     print("samples: windows in time, padding, shuffled batches")
     check_tools(one, two, work)
     print("delete_episodes and merge_datasets: frames and texts as expected")
+    check_films(work)
+    print("cameras: every frame's picture, windows, deleted and merged sets, shuffled batches")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # threads of torchcodec abort an orderly end

@@ -1,4 +1,5 @@
-"""Two data sets for check.py, from recordings as the recorder writes them: FOLDER/one (3 episodes), FOLDER/two (2)."""
+"""Data sets for check.py, from recordings as the recorder writes them: FOLDER/one (3 episodes), FOLDER/two (2), and
+with a camera FOLDER/films (3) and FOLDER/film (1)."""
 
 from __future__ import annotations
 
@@ -15,5 +16,8 @@ work = Path(sys.argv[1])
 recordings = work / "recordings"
 recordings.mkdir()
 paths = [write_recording(recordings, f"e{i}", 4.0 + i, i) for i in range(5)]
+seen = [write_recording(recordings, f"f{i}", 2.0 + i, i, (96, 64)) for i in range(4)]
+for name, given in (("films", seen[:3]), ("film", seen[3:])):
+    assert export_episodes(given, work / name, Settings("lerobot", 30.0, cameras=("head",))).status == 0
 for name, given in (("one", paths[:3]), ("two", paths[3:])):
     assert export_episodes(given, work / name, Settings("lerobot")).status == 0

@@ -1,12 +1,14 @@
 """What LeRobot's loader does not check and its users would find out in training: done before a data set gets its name.
 
-Counts, indices without holes, times that are frame / fps, finite numbers, totals, task texts.
+Counts, indices without holes, times that are frame / fps, finite numbers, totals, task texts, films as long as the
+episodes in them.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +37,24 @@ def check_lerobot(root: Path) -> None:
     for path in sorted((root / "data").rglob("*.parquet")):
         at = _check_file(path, at, lengths, info["fps"])
     _same("rows in data", info["total_frames"], at)
+    for key, feature in info["features"].items():
+        if feature["dtype"] == "video":
+            _check_films(root, key, episodes, info)
+
+
+def _check_films(root: Path, key: str, episodes: dict[str, list[Any]], info: dict[str, Any]) -> None:
+    """Every film is as long as its episodes together, which lie in it one behind the other."""
+    from teleopd.service.capture.export.film import count_frames
+
+    ends: dict[Path, int] = {}
+    for i, length in enumerate(episodes["length"]):
+        chunk, file = (episodes[f"videos/{key}/{what}_index"][i] for what in ("chunk", "file"))
+        path = root / info["video_path"].format(video_key=key, chunk_index=chunk, file_index=file)
+        start = round(episodes[f"videos/{key}/from_timestamp"][i] * info["fps"])
+        _same(f"first frame of an episode in {path.name}", ends.get(path, 0), start)
+        ends[path] = start + length
+    for path, end in ends.items():
+        _same(f"frames in {path.name}", end, count_frames(path))
 
 
 def _check_file(path: Path, at: int, lengths: dict[int, int], fps: float) -> int:

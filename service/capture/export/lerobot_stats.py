@@ -51,6 +51,14 @@ def _feature(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def shaped(feature: str, key: str, value: Any) -> Any:
+    """As LeRobot shapes it: (3, 1, 1) for pictures."""
+    return value.reshape(3, 1, 1) if feature.startswith("observation.images.") and key != "count" else value
+
+
 def as_lists(stats: Stats) -> dict[str, dict[str, list[float]]]:
     """As JSON values."""
-    return {feature: {key: value.tolist() for key, value in row.items()} for feature, row in stats.items()}
+    return {
+        feature: {key: shaped(feature, key, value).tolist() for key, value in row.items()}
+        for feature, row in stats.items()
+    }

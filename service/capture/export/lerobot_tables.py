@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from teleopd.service.capture.export.lerobot_stats import Stats
+from teleopd.service.capture.export.lerobot_stats import Stats, shaped
 from teleopd.service.capture.export.settings import VERDICTS
 
 
@@ -29,11 +29,16 @@ def episodes_table(rows: Sequence[dict[str, Any]], stats: Sequence[Stats]) -> pa
     columns: dict[str, pa.Array] = {}
     for name in rows[0]:
         kind = pa.list_(pa.string()) if name == "tasks" else pa.int64()
+        if name.endswith("_timestamp"):
+            kind = pa.float64()
         columns[name] = pa.array([row[name] for row in rows], type=kind)
     for feature, row in stats[0].items():
         for key, value in row.items():
             kind = pa.list_(pa.int64() if value.dtype.kind == "i" else pa.float64())
-            columns[f"stats/{feature}/{key}"] = pa.array([s[feature][key].tolist() for s in stats], type=kind)
+            values = [shaped(feature, key, s[feature][key]) for s in stats]
+            for _ in range(values[0].ndim - 1):
+                kind = pa.list_(kind)
+            columns[f"stats/{feature}/{key}"] = pa.array([value.tolist() for value in values], type=kind)
     columns["meta/episodes/chunk_index"] = pa.array([0] * len(rows), type=pa.int64())
     columns["meta/episodes/file_index"] = pa.array([0] * len(rows), type=pa.int64())
     return pa.table(columns)

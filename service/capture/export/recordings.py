@@ -72,6 +72,34 @@ def body_of(path: Path) -> Body | None:
         return None
 
 
+def cameras_of(path: Path) -> tuple[str, ...]:
+    """The cameras that a recording was made with, from its beginning; none where it does not say."""
+    contents = Contents()
+    try:
+        next(iter(read_records(path, contents)), None)
+        about = next(record.metadata for record in contents.metadata if record.name == "episode")
+        return tuple(str(name) for name in json.loads(about.get("cameras", "[]")))
+    except (EpisodeError, StopIteration, ValueError, TypeError):
+        return ()
+
+
+def common_cameras(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The cameras of all recordings.
+
+    Raises:
+        ExportError: they differ.
+    """
+    found = [(path, cameras_of(path)) for path in paths]
+    for path, cameras in found[1:]:
+        first, those = found[0]
+        if set(cameras) != set(those):
+            one, other = (" and ".join(names) or "none" for names in (those, cameras))
+            raise ExportError(
+                f"{first} has the cameras {one} and {path} {other}: name those that all have with --cameras, or none"
+            )
+    return found[0][1] if found else ()
+
+
 def check_alike(paths: Sequence[Path], identify: Callable[[Path], Body | None]) -> None:
     """Raises ExportError where two recordings cannot be in one data set."""
     bodies = [(path, body) for path in paths if (body := identify(path)) is not None]

@@ -17,6 +17,7 @@ refuses it, and so does any number that is not finite. Quaternions keep the sign
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -35,6 +36,7 @@ from teleopd.service.capture.export.sampling import (
     next_or_held,
     typical_phase,
 )
+from teleopd.service.capture.video import CAMERA
 
 Rule = Literal["nearest", "linear", "next"]
 
@@ -42,6 +44,8 @@ GAP_S: Mapping[str, float] = {
     "state": 0.1, "command": 0.1, "target": 0.1, "shaped_reference": 0.1, "reference": 0.5,
 }  # fmt: skip
 """Longest time between two samples that is bridged: five control ticks; a person's frames: until the robot returns."""
+PICTURE_GAP_S = 0.5
+"""The same for a camera: that long one picture stands for those that are missing."""
 SHORTEST_PIECE_S = 1.0
 """Pieces between two cuts that are shorter are left out."""
 LEAD = 0.25
@@ -108,6 +112,11 @@ def _checked(episode: Episode, want: Want) -> Stream:
     if stream is None or stream.n == 0:
         there = ", ".join(name for name, s in episode.streams.items() if s.n) or "none"
         raise EpisodeRefused(f"it has no stream '{want.stream}'; it has {there}")
+    sorted_away = json.loads(episode.metadata.get("time_back", "{}")).get(want.stream, 0)
+    if sorted_away:
+        raise EpisodeRefused(
+            f"the clock of '{want.stream}' goes back {sorted_away} times; what came first is not known"
+        )
     back = np.flatnonzero(np.diff(stream.t_ns) < 0)
     if len(back):
         i = int(back[0])
@@ -152,7 +161,7 @@ def _when(episode: Episode, stream: Stream, i: int) -> str:
 
 def _gaps(episode: Episode, name: str, stream: Stream, on_gap: str) -> list[tuple[int, int]]:
     """(last time before, first time after) of every gap too long to be bridged."""
-    limit_s = GAP_S.get(name, 0.1)
+    limit_s = PICTURE_GAP_S if name.startswith(CAMERA) else GAP_S.get(name, 0.1)
     steps = np.diff(stream.t_ns)
     found = np.flatnonzero(steps > limit_s * 1e9)
     if len(found) and on_gap == "refuse":

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from teleopd.service.capture.export.errors import ExportError
 from teleopd.service.capture.export.layout import ACTIONS, DEFAULT_STATE, Names, check_state
 from teleopd.service.capture.export.resample import Want
+from teleopd.service.capture.video import CAMERA
 
 Format = Literal["lerobot", "npz", "csv", "hdf5"]
 Action = Literal["target", "command", "reference"]
@@ -44,6 +45,8 @@ class Settings:
     """What happens to an episode with a gap."""
     include: tuple[str, ...] = ("keep",)
     """Verdicts that are exported; episodes without one always are."""
+    cameras: tuple[str, ...] = ()
+    """Cameras of the data set, for lerobot."""
 
     def __post_init__(self) -> None:
         """Raises ExportError for what cannot be."""
@@ -56,6 +59,8 @@ class Settings:
         if self.action not in ACTIONS:
             raise ExportError(f"there is no action '{self.action}'; there are {', '.join(ACTIONS)}")
         check_state(self.state)
+        if self.cameras and self.fmt != "lerobot":
+            raise ExportError(f"format {self.fmt} has no pictures; cameras go into lerobot only")
         for verdict in self.include:
             if verdict not in VERDICTS:
                 raise ExportError(f"there is no verdict '{verdict}'; there are {', '.join(VERDICTS)}")
@@ -63,9 +68,9 @@ class Settings:
     def wants(self) -> tuple[Want, ...]:
         """The streams and columns that the format needs."""
         if self.fmt != "npz":
-            return (
-                Want("state", self.state, self.state_rule), Want(self.action, ACTIONS[self.action], "next"),
-            )  # fmt: skip
+            cameras = tuple(Want(f"{CAMERA}{name}", (), "nearest") for name in self.cameras)
+            state, action = Want("state", self.state, self.state_rule), Want(self.action, ACTIONS[self.action], "next")
+            return (state, action, *cameras)
         root = MOTION_STREAMS[self.motion]
         if self.motion == "measured":
             return Want("state", ("joint_pos",), "linear"), Want(root, ("root_pos_w", "root_quat_w"), "linear")

@@ -18,6 +18,7 @@ from mcap.reader import make_reader
 from mcap.writer import Writer
 
 from teleopd.service.capture import manifest
+from teleopd.service.capture.info import info
 from teleopd.service.capture.mcap_file import EpisodeError
 from teleopd.service.capture.part_file import PartFile, RecordingError
 from teleopd.service.capture.reader import read_episode
@@ -113,7 +114,9 @@ def test_only_the_streams_asked_for_are_read(begin: Begin):
     assert set(read_episode(writer.finish({}, {}), streams=("target",)).streams) == {"target"}
 
 
-def test_a_clock_that_jumps_back_gives_times_in_order_and_the_samples_with_them(begin: Begin):
+def test_a_clock_that_jumps_back_gives_times_in_order_and_the_samples_with_them_and_says_so(
+    begin: Begin, tmp_path: Path
+):
     writer = begin()
     t_ns, arrays = made(4)["target"]
     jumped = np.array([10, 20, 5, 20], dtype=np.int64) + T0_MONO
@@ -122,6 +125,8 @@ def test_a_clock_that_jumps_back_gives_times_in_order_and_the_samples_with_them(
     assert (stream.t_ns - T0_MONO).tolist() == [5, 10, 20, 20]
     np.testing.assert_array_equal(stream.columns["joint_pos"], arrays[0][[2, 0, 1, 3]])
     assert len(t_ns) == 4
+    assert json.loads(read_episode(tmp_path / "toy.mcap").metadata["time_back"]) == {"target": 1}
+    assert json.loads(info(tmp_path / "toy.mcap")["time_back"]) == {"target": 1}
 
 
 def test_numbers_that_are_none_stand_as_they_were(begin: Begin):

@@ -370,10 +370,10 @@ def test_the_manifest_says_what_an_episode_is(world: World):
 
 def test_numbers_that_are_none_do_not_stop_the_recording_and_the_verdict_is_drop(world: World):
     world.step(Mode.ACTIVE, count=120)
+    world.now_ns += 20 * MS
     world.samples(10)
     world.rows["state"]["q"][3, 5] = np.nan
     bad = world.rows["state"]
-    world.now_ns += 20 * MS
     world.recorder.step(world.inputs())
     world.wish("stop")
     episode = world.episode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from teleopd.robots.capsules import Capsules
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.gate import GATE_STEPS
 from teleopd.safety.words import Cause, Mode
@@ -146,3 +147,100 @@ def test_the_worst_line_decides_and_all_are_said():
 
 def test_the_table_is_in_order():
     assert all(line.maybe <= line.drop and line.why and "{" in line.what for line in THRESHOLDS.values())
+
+
+def test_times_that_go_back_and_silence_between_reports():
+    told = Told().follow()
+    assert told.result().figures["gap_s"] == pytest.approx(0.002)
+    t_ns = told.t_ns + 400 * MS
+    told.meter.add("state", np.array([told.t_ns, t_ns]), {
+        "joint_pos": np.tile(MODEL.q_stand, (2, 1)), "imu_quat_w": np.tile([1.0, 0, 0, 0], (2, 1)),
+    })  # fmt: skip
+    assert said(told.result()) == ("maybe", ("robot or gate were silent for 0.40 s",))
+    told.meter.add("target", np.array([T0, T0 - 1, T0]), {"joint_pos": np.zeros((3, N))})
+    told.meter.add("target", np.array([T0 - 5]), {"joint_pos": np.zeros((1, N))})
+    verdict, reasons = said(told.result())
+    assert verdict == "drop" and "2 samples have a time before that of the sample before" in reasons
+
+
+def test_a_wall_clock_that_is_set_is_said_and_never_drops():
+    told = Told().follow()
+    told.meter.wall_step(-50_000_000)
+    assert told.result().verdict == "keep"
+    told.meter.wall_step(-3_600_000_000_000)
+    assert said(told.result()) == ("maybe", ("the wall clock was set by 3600.0 s meanwhile",))
+
+
+def test_a_camera_that_pauses():
+    for ns, expected in ((400 * MS, "keep"), (1_500 * MS, "maybe"), (2_500 * MS, "drop")):
+        told = Told().follow()
+        told.meter.no_picture("head", 33 * MS)
+        told.meter.no_picture("head", ns)
+        told.meter.no_picture("hand", 33 * MS)
+        assert told.result().verdict == expected
+    assert told.result().reasons == ("a camera showed nothing for 2.5 s",)
+
+
+def stances(told: Told, qs: np.ndarray, quats: np.ndarray | None = None) -> Told:
+    """States 20 ms apart."""
+    t_ns = T0 + 20 * MS * np.arange(len(qs))
+    quats = np.tile([1.0, 0, 0, 0], (len(qs), 1)) if quats is None else quats
+    told.meter.add("state", t_ns, {"joint_pos": qs, "imu_quat_w": quats})
+    return told
+
+
+def bent(joint: str, angle: float) -> np.ndarray:
+    q = MODEL.q_stand.copy()
+    q[MODEL.joint_names.index(joint)] += angle
+    return q
+
+
+def test_a_robot_that_touches_itself():
+    """The forearm turned into the chest; from standing it is there for a share of the time."""
+    inside = bent("left_shoulder_roll_joint", -0.9)
+    assert Capsules(MODEL).gaps(inside).min() < 0 < Capsules(MODEL).gaps(MODEL.q_stand).min()
+    for share, expected in ((0.0, "keep"), (0.1, "maybe"), (0.5, "drop")):
+        qs = np.tile(MODEL.q_stand, (200, 1))
+        qs[: round(200 * share)] = inside
+        told = stances(Told().follow(), qs)
+        assert told.result().verdict == expected
+        assert told.result().figures["touching_share"] == pytest.approx(share, abs=0.03)
+
+
+def slide(per_look: float, looks: int = 100) -> np.ndarray:
+    """Both hips roll outwards and the ankles against them: flat feet move apart, by so much a look [rad]."""
+    qs = np.tile(MODEL.q_stand, (looks, 1))
+    angle = per_look * np.arange(looks)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        qs[:, MODEL.joint_names.index(f"{side}_hip_roll_joint")] += sign * angle
+        qs[:, MODEL.joint_names.index(f"{side}_ankle_roll_joint")] -= sign * angle
+    return qs
+
+
+def test_feet_that_move_apart_while_both_stand_have_slid():
+    """Legs of 0.7 m: 0.2 rad on both sides move the feet apart by some 0.28 m, a slide every two centimetres."""
+    meter = stances(Told().follow(), slide(0.2 / 100)).result()
+    assert 10 <= meter.figures["slips"] <= 14
+    assert said(meter)[0] == "maybe" and "a foot slid on the floor" in said(meter)[1][0]
+
+
+def test_standing_turning_and_stepping_are_no_slides():
+    still = stances(Told().follow(), slide(0.0))
+    assert still.result().figures["slips"] == 0
+    yaw = 0.02 * 0.02 * np.arange(1000)  # 0.02 rad/s
+    turned = np.stack([np.cos(yaw / 2), 0 * yaw, 0 * yaw, np.sin(yaw / 2)], axis=1)
+    assert stances(Told().follow(), slide(0.0, 1000), turned).result().figures["slips"] == 0, "it drifts"
+    steps = np.tile(MODEL.q_stand, (200, 1))
+    lifted = bent("left_knee_joint", 0.6)
+    wide = slide(0.05, 2)[1]
+    for k in range(10):  # stands, lifts a foot, stands wider, lifts, stands as before
+        steps[20 * k + 6 : 20 * k + 10] = steps[20 * k + 16 : 20 * k + 20] = lifted
+        steps[20 * k + 10 : 20 * k + 16] = wide
+    assert stances(Told().follow(), steps).result().figures["slips"] == 0
+
+
+def test_a_robot_that_hangs_or_lies_is_not_judged_for_feet_and_arms():
+    told = Told().follow()
+    told.meter.mode(Mode.DAMPED, -1)
+    stances(told, slide(0.2 / 100))
+    assert told.result().figures["slips"] == told.result().figures["touching_share"] == 0

@@ -19,7 +19,7 @@ from teleopd.service.capture.records import (
     as_bytes,
     as_text,
 )
-from teleopd.service.capture.wishes import BUTTONS, EpisodeButtons, EpisodeWishes
+from teleopd.service.capture.wishes import BUTTONS, EpisodeButtons, EpisodeWishes, RemoteKeys
 from teleopd.service.device_buttons import DeviceButtons
 from teleopd.service.streams import Bus
 
@@ -82,3 +82,46 @@ def test_texts_fit_their_record_and_are_cut_at_a_character(text: str):
     record = as_bytes(text, SENTENCE_BYTES)
     assert record.shape == (SENTENCE_BYTES,) and record.dtype == np.uint8
     assert text.startswith(as_text(record)) and len(as_text(record).encode()) > min(len(text.encode()), 396) - 1
+
+
+def remote(*pressed: tuple[int, int]) -> np.ndarray:
+    """Bytes of the remote: third and fourth byte of each report."""
+    made = np.zeros((len(pressed), 40), dtype=np.uint8)
+    made[:, 2:4] = np.array(pressed, dtype=np.uint8).reshape(-1, 2)
+    return made
+
+
+R1, SELECT, A, B, X, Y = 0x01, 0x08, 0x01, 0x02, 0x04, 0x08
+
+
+def said_by(*pressed: tuple[int, int], state: int = WAITING, pieces: int = 1) -> list[tuple[str, int]]:
+    """Wishes for reports 2 ms apart, drained in so many pieces: (verb, number of the report)."""
+    slot = Slot()
+    keys = RemoteKeys(EpisodeWishes(slot, 9))
+    table, t_ns = remote(*pressed), 10 + 2_000_000 * np.arange(len(pressed), dtype=np.int64)
+    for part in np.array_split(np.arange(len(pressed)), pieces):
+        keys.step(table[part], t_ns[part], status(state))
+    return [(VERBS[wish.verb], (wish.t_ns - 10) // 2_000_000) for wish in slot.written]
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_the_remotes_keys_are_wishes_at_their_press_only(pieces: int):
+    reports = [(0, 0)] * 5 + [(R1, X)] * 60 + [(0, 0)] * 40 + [(R1, A)] * 60
+    assert said_by(*reports, pieces=pieces) == [("start", 5), ("success", 105)]
+    assert said_by(*reports, state=RECORDING)[0] == ("stop", 5)
+    assert said_by(*[(R1, Y)] * 3) == [("discard", 0)]
+
+
+@pytest.mark.parametrize("pressed", [
+    (0, X), (R1, 0), (R1, X | A), (SELECT, 0), (0x20, B), (R1, B), (0x02, X),
+])  # fmt: skip
+def test_other_keys_of_the_remote_say_nothing_here(pressed: tuple[int, int]):
+    assert said_by(*[pressed] * 50) == []
+
+
+def test_a_key_that_bounces_is_one_press():
+    assert said_by(*([(R1, X)] * 10 + [(0, 0)] * 3 + [(R1, X)] * 10)) == [("start", 0)]
+
+
+def test_reports_that_are_none_are_no_press():
+    RemoteKeys(EpisodeWishes(Slot(), 9)).step(remote(), np.zeros(0, dtype=np.int64), None)

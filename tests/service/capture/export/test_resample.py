@@ -172,6 +172,15 @@ def test_time_that_goes_back_is_refused_even_with_split():
     assert str(raised.value) == "the clock of 'state' goes back by 0.028 s at 0.038 s"
 
 
+def test_time_that_went_back_in_the_file_is_refused_though_it_was_sorted():
+    made = replace(episode(state=stream(every(2, 100))), metadata={"time_back": '{"state": 3, "human": 1}'})
+    with pytest.raises(EpisodeRefused) as raised:
+        resample(made, (STATE,), 50.0, on_gap="split")
+    assert str(raised.value) == "the clock of 'state' goes back 3 times; what came first is not known"
+    other = replace(made, metadata={"time_back": '{"human": 1}'})
+    assert len(resample(other, (STATE,), 50.0)[0].t_ns) > 0, "of a stream that is not asked for it does not matter"
+
+
 def test_a_gap_is_refused_with_its_length_place_and_the_way_out():
     t = every(2, 1500) + every(2, 4000, 1700)
     with pytest.raises(EpisodeRefused) as raised:

@@ -1,0 +1,1 @@
+"""Cameras of a recording: where pictures come from, how they are compressed, how they reach the recorder."""
