@@ -8,7 +8,7 @@ ROBOT ?= unitree_g1
 DATA := $(or $(TELEOPD_SHARED_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-lerobot check build bench bench-retarget fuzz mutants pictures wheels clean
+.PHONY: help setup demo test test-long test-lerobot check build bench bench-loop bench-retarget fuzz mutants docs docs-generated pictures wheels clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -28,7 +28,7 @@ test: $(READY) ## all tests, under 6 minutes
 test-long: $(READY) ## the same with 10,000 examples a property, and the long scenarios
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not hardware" tests
 
-test-lerobot: $(READY) ## LeRobot 0.4.4 loads, samples, deletes and merges what we export; its own environment, 1.6 GB
+test-lerobot: $(READY) ## LeRobot 0.4.4 loads, samples, deletes and merges what we export, finds the teleoperator; its own environment, 1.6 GB
 	bash tests/lerobot/check.sh $(BIN)/python
 
 check: $(READY) ## ruff, strict types, architecture
@@ -45,6 +45,9 @@ wheels: $(READY) ## every dependency resolves to a wheel on Python 3.11, 3.12 an
 bench: $(READY) ## latency, jitter and throughput, as distributions and ratios; nothing else should run meanwhile
 	$(BIN)/python benchmarks/all.py
 
+bench-loop: $(READY) ## wake lateness and gaps at the robot while both cores are busy, beside a probe in C at higher priority
+	$(BIN)/python benchmarks/bench_loop.py
+
 bench-retarget: $(READY) ## retargeting on all clips beside a GMR-style solver: CPU time and every artifact; ROBOT=unitree_h1
 	$(BIN)/python benchmarks/retarget.py --robot $(ROBOT)
 
@@ -54,8 +57,15 @@ fuzz: $(READY) ## mutated packets against every parser; PROTOCOL=xsens PACKETS=1
 mutants: $(READY) ## mutation testing of safety/
 	$(BIN)/python tests/safety/mutate.py
 
+docs: $(READY) ## the documentation site into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-generated: $(READY) ## what docs/ takes from the code: schema, dashboard, tables, configuration
+	$(BIN)/python docs/make_generated.py
+
 pictures: $(READY) ## the pictures in docs/, made by the project itself
 	$(BIN)/python docs/make_pictures.py
 
 clean: ## remove what make made
-	rm -rf $(VENV) build dist *.egg-info demo-output
+	rm -rf $(VENV) build dist site *.egg-info demo-output

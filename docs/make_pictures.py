@@ -1,5 +1,5 @@
-"""Makes the pictures of the documentation from a real run of `teleop demo`: docs/pictures/view.png, and browser.png
-where Chromium is installed (Debian package: chromium).
+"""Makes the pictures of the documentation from a real run of `teleop demo`: docs/pictures/view.png, and browser.png and
+player.png where Chromium is installed (Debian package: chromium).
 
     python docs/make_pictures.py [--motion NAME] [--policy FILE]
 """
@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from teleopd.launch.console_access import load_tokens, token_file
@@ -22,6 +23,7 @@ from teleopd.service.console.access import Access
 PICTURES = Path(__file__).resolve().parent / "pictures"
 PORT = 18765
 INTO_THE_MOTION_S = 14.0
+PLAYER_PORT, INTO_THE_EPISODE_S = 18766, 9.0
 CHROMIUM = (
     "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--disable-background-networking", "--disable-component-update", "--no-first-run", "--hide-scrollbars",
@@ -34,26 +36,41 @@ def address() -> str:
     return Access(PORT, load_tokens(token_file(), print)).url()
 
 
-def wait_for_page(process: subprocess.Popen[bytes]) -> bool:
-    """True once the view answers; False when the demo ended before."""
+def wait_for_page(process: subprocess.Popen[bytes], page: Callable[[], str]) -> bool:
+    """True once the page answers; False when the process ended before."""
     while process.poll() is None:
         try:
-            with urllib.request.urlopen(address(), timeout=1):
+            with urllib.request.urlopen(page(), timeout=1):
                 return True
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
     return False
 
 
-def photograph_browser(target: Path) -> None:
-    """Screenshot of the browser view."""
+def photograph_browser(target: Path, page: str) -> None:
+    """Screenshot of a page."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
-        print("no Chromium here, so no browser.png; install it with: apt-get install chromium")
+        print(f"no Chromium here, so no {target.name}; install it with: apt-get install chromium")
         return
-    command = [browser, *CHROMIUM, f"--screenshot={target}", address()]
+    command = [browser, *CHROMIUM, f"--screenshot={target}", page]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
     print(f"wrote {target}")
+
+
+def photograph_player(episode: Path, at_s: float) -> None:
+    """Screenshot of an episode that is shown again, `at_s` after its beginning [s]."""
+    page = f"http://127.0.0.1:{PLAYER_PORT}"
+    player = subprocess.Popen([
+        sys.executable, "-m", "teleopd.launch.cli", "capture", "play", str(episode), "--view-port", str(PLAYER_PORT),
+        "--at", str(at_s), "--paused",
+    ])  # fmt: skip
+    try:
+        if wait_for_page(player, lambda: page):
+            photograph_browser(PICTURES / "player.png", page)
+    finally:
+        player.terminate()
+        player.wait()
 
 
 def main() -> int:
@@ -66,16 +83,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as out:
         command = [
             sys.executable, "-m", "teleopd.launch.cli", "demo", "--motion", chosen.motion, "--out", out,
-            "--view-port", str(PORT),
+            "--view-port", str(PORT), "--record", f"{out}/episodes", "--camera", "head=virtual",
         ]  # fmt: skip
         demo = subprocess.Popen(command + (["--policy", chosen.policy] if chosen.policy else []))
         try:
-            if wait_for_page(demo):
+            if wait_for_page(demo, address):
                 time.sleep(INTO_THE_MOTION_S)
-                photograph_browser(PICTURES / "browser.png")
+                photograph_browser(PICTURES / "browser.png", address())
             status = demo.wait(timeout=300)
         finally:
             demo.terminate()
+        photograph_player(next(Path(out, "episodes").glob("*.mcap")), INTO_THE_EPISODE_S)
         shutil.copyfile(Path(out) / "view.png", PICTURES / "view.png")
     print(f"wrote {PICTURES / 'view.png'}")
     return status

@@ -2,71 +2,86 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import typing
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any
 
 import tyro
 
 from teleopd.launch.choices import check_words, joined
-from teleopd.launch.commands import (
-    calibrate,
-    capture,
-    ctl,
-    decode,
-    demo,
-    doctor,
-    emulate,
-    eval,
-    failsafe,
-    import_table,
-    policy,
-    preview,
-    qualify,
-    retarget,
-    robot,
-    serve,
-)
 from teleopd.launch.errors import sentence_of
 
-Command: TypeAlias = (
-    Annotated[serve.Serve, tyro.conf.subcommand("serve", prefix_name=False)]
-    | Annotated[demo.Demo, tyro.conf.subcommand("demo", prefix_name=False)]
-    | Annotated[calibrate.Calibrate, tyro.conf.subcommand("calibrate", prefix_name=False)]
-    | Annotated[import_table.ImportTable, tyro.conf.subcommand("import-table", prefix_name=False)]
-    | Annotated[preview.Preview, tyro.conf.subcommand("preview", prefix_name=False)]
-    | Annotated[emulate.Emulate, tyro.conf.subcommand("emulate", prefix_name=False)]
-    | Annotated[doctor.Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
-    | Annotated[decode.Decode, tyro.conf.subcommand("decode", prefix_name=False)]
-    | Annotated[capture.Capture, tyro.conf.subcommand("capture", prefix_name=False)]
-    | Annotated[ctl.Ctl, tyro.conf.subcommand("ctl", prefix_name=False)]
-    | Annotated[policy.Policy, tyro.conf.subcommand("policy", prefix_name=False)]
-    | Annotated[eval.Eval, tyro.conf.subcommand("eval", prefix_name=False)]
-    | Annotated[qualify.Qualify, tyro.conf.subcommand("qualify", prefix_name=False)]
-    | Annotated[failsafe.Failsafe, tyro.conf.subcommand("failsafe", prefix_name=False)]
-    | Annotated[retarget.Retarget, tyro.conf.subcommand("retarget", prefix_name=False)]
-    | Annotated[robot.Robot, tyro.conf.subcommand("robot", prefix_name=False)]
-)
-COMMANDS: dict[str, type] = {
-    mark.name: kind for kind, mark in (typing.get_args(part) for part in typing.get_args(Command))
+PLACES = {
+    "serve": "serve:Serve",
+    "demo": "demo:Demo",
+    "calibrate": "calibrate:Calibrate",
+    "import-table": "import_table:ImportTable",
+    "preview": "preview:Preview",
+    "emulate": "emulate:Emulate",
+    "doctor": "doctor:Doctor",
+    "decode": "decode:Decode",
+    "capture": "capture:Capture",
+    "ctl": "ctl:Ctl",
+    "policy": "policy:Policy",
+    "eval": "eval:Eval",
+    "qualify": "qualify:Qualify",
+    "failsafe": "failsafe:Failsafe",
+    "bugreport": "bugreport:BugReport",
+    "deploy": "deploy:Deploy",
+    "fleet": "fleet:FleetView",
+    "retarget": "retarget:Retarget",
+    "robot": "robot:Robot",
+    "lcm-bridge": "lcm_bridge:LcmBridge",
 }
+"""Of each command: module in `launch/commands`, and class."""
+
+
+class Commands(Mapping[str, type]):
+    """Name -> class, imported when it is asked for: `teleop ctl stop` waits for no physics to load."""
+
+    def __getitem__(self, name: str) -> type:
+        module, _, kind = PLACES[name].partition(":")
+        found: type = getattr(importlib.import_module(f"teleopd.launch.commands.{module}"), kind)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PLACES)
+
+    def __len__(self) -> int:
+        return len(PLACES)
+
+
+COMMANDS = Commands()
+BY_FLAGS = ("serve", "preview")
+"""Commands whose flags override a file: they are told which were typed."""
+
+
+def parsed(words: list[str]) -> Any:
+    """The command these words ask for: its own class alone is imported where the first word names it."""
+    if words and words[0] in COMMANDS:
+        return tyro.cli(COMMANDS[words[0]], prog=f"teleop {words[0]}", args=words[1:])
+    marked = tuple(Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)] for name, kind in COMMANDS.items())
+    return tyro.cli(typing.Union[marked], prog="teleop", args=words, description=__doc__)  # type: ignore[call-overload]  # noqa: UP007
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse and run one command; the exit status is the command's."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments in (["--version"], ["-V"]):
+        from teleopd.launch.schemas import schema_versions
+
         print(f"teleop {version('teleopd')}")
+        for name, schema in schema_versions().items():
+            print(f"  {name}: {schema}")
         return
     try:
         check_words(arguments, COMMANDS)
         words = joined(arguments, COMMANDS)
-        command = tyro.cli(Command, prog="teleop", args=words, description=__doc__)
-        if isinstance(command, serve.Serve | preview.Preview):
-            status = command.run(flags_given(arguments))
-        else:
-            status = command.run()
+        command = parsed(words)
+        status = command.run(flags_given(arguments)) if words[0] in BY_FLAGS else command.run()
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:

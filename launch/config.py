@@ -47,12 +47,14 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Network interface of the robot, for links that need one."""
     domain: int = 0
     """DDS domain; the vendor's robots use 0."""
+    lcm_url: str = ""
+    """URL of link lcm; empty: LCM's own group with ttl=0, on this computer only."""
     peer: str = "robot"
     """'robot', or 'simulator': a third-party one, whose checksum, tick and hardware variant are not checked."""
     release_controller: bool = False
     """Take the motors from the robot's own controller; the robot goes limp."""
     mode: str = "whole"
-    """'whole' body."""
+    """'whole' body, or 'arms': the upper body alone, while the robot's own controller balances."""
     kinematic: bool = False
     """Show the retargeted robot only: no policy, no robot."""
     policy: str = ""
@@ -103,8 +105,18 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     view: bool = True
     """Start the browser view."""
     view_port: int = 8765
+    view_host: str = "127.0.0.1"
+    """Address that the browser view listens on."""
+    view_certificate: str = ""
+    """PEM file: the browser view speaks TLS."""
+    view_private_key: str = ""
+    """PEM file of the certificate's key; empty: in the same file."""
     record: str = ""
     """Folder for recorded episodes; empty: nothing is recorded."""
+    camera: dict[str, str] = {}
+    """Cameras to record: name -> URL."""
+    sounds: bool = False
+    """A tone when an episode begins and when it ends."""
     task: str = ""
     """What the operator does, in every episode."""
     notes: str = ""
@@ -115,6 +127,26 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """File for a picture taken during the run."""
     video: str = ""
     """File for a video rendered after the run."""
+    serial: str = ""
+    """This robot's name in telemetry; empty: its model and the name of this computer."""
+    mqtt: str = ""
+    """MQTT broker that hears how the robot fares, as HOST or HOST:PORT; empty: none. Nothing is taken from it."""
+    mqtt_user: str = ""
+    """Name at the broker."""
+    mqtt_password_file: str = ""
+    """File whose first line is the password at the broker."""
+    mqtt_tls: bool = False
+    """Talk to the broker over TLS (port 8883 when none is given)."""
+    mqtt_ca: str = ""
+    """Certificates (PEM) the broker's is checked against; empty: those of the system."""
+    metrics_port: int = 0
+    """Port of the Prometheus endpoint; 0: none."""
+    metrics_host: str = "127.0.0.1"
+    """Address it listens on; it has no password."""
+    log_format: str = "text"
+    """What is said on the terminal, or to the journal: 'text' or 'json'."""
+    log_folder: str = ""
+    """Folder of the rotating logs; empty: the user's state folder; 'none': none."""
     unqualified: bool = False
     """A real link takes a policy without a passing record of `teleop qualify`."""
     qualification: str = ""
@@ -129,7 +161,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 KEYS = tuple(field.name for field in msgspec.structs.fields(RunConfig))
-NOT_FROM_ENVIRONMENT = ("safety", "compliance", "unqualified", "release_controller")
+NOT_FROM_ENVIRONMENT = ("safety", "compliance", "camera", "unqualified", "release_controller")
 """Tables, and what an operator decides anew for each run."""
 
 
@@ -142,7 +174,7 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
     merged: dict[str, Any] = dict(_from_file(file)) if file else {}
     merged.update(_from_environment(os.environ if environ is None else environ))
     given = {key: value for key, value in flags.items() if value is not None}
-    for table in ("compliance", "safety", "device"):
+    for table in ("compliance", "safety", "device", "camera"):
         if isinstance(merged.get(table), dict) and table in given:
             given[table] = {**merged[table], **given[table]}
     merged.update(given)
@@ -155,7 +187,7 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
 
 
 def _check_ranges(config: RunConfig) -> None:
-    for key in ("port", "view_port"):
+    for key in ("port", "view_port", "metrics_port"):
         if not 0 <= getattr(config, key) <= 65535:
             raise ConfigError(f"{key} {getattr(config, key)} is not between 0 and 65535")
     if not -1 <= config.character <= 255:
@@ -164,10 +196,14 @@ def _check_ranges(config: RunConfig) -> None:
         raise ConfigError(f"seconds is {config.seconds}; give a positive number, or 0 to run until Ctrl-C")
     if config.seed < 0:
         raise ConfigError(f"seed is {config.seed}; give 0 or more")
-    if config.mode != "whole":
-        raise ConfigError(f"mode '{config.mode}' is not one of: whole")
+    if config.mode not in ("whole", "arms"):
+        raise ConfigError(f"mode '{config.mode}' is not one of: whole, arms")
+    if config.mode == "arms":
+        _check_arms(config)
     if config.peer not in ("robot", "simulator"):
         raise ConfigError(f"peer '{config.peer}' is not one of: robot, simulator")
+    if config.camera and not config.record:
+        raise ConfigError("camera is for recordings; give --record DIR too")
     if config.lookahead not in ("", *WAYS):
         raise ConfigError(f"lookahead '{config.lookahead}' is not one of: {', '.join(WAYS)}")
     if config.compliance.force_limit:
@@ -177,6 +213,8 @@ def _check_ranges(config: RunConfig) -> None:
             raise ConfigError(f"compliance.force_limit: {error}") from None
     if config.input_filter not in ("one_euro", "none"):
         raise ConfigError(f"input_filter '{config.input_filter}' is not one of: one_euro, none")
+    if config.log_format not in ("text", "json"):
+        raise ConfigError(f"log_format '{config.log_format}' is not one of: text, json")
     if config.solver not in SOLVERS:
         raise ConfigError(f"solver '{config.solver}' is not one of: {', '.join(SOLVERS)}")
     if not 500 <= config.physics_hz <= 10_000 or config.physics_hz % 500:
@@ -185,6 +223,18 @@ def _check_ranges(config: RunConfig) -> None:
         raise ConfigError(f"auto_engage is refused on link '{config.link}': only a virtual robot may engage by itself")
     if config.auto_arm and config.link != "sim":
         raise ConfigError(f"auto_arm is refused on link '{config.link}': only a virtual robot may arm by itself")
+
+
+def _check_arms(config: RunConfig) -> None:
+    """What does not go with the robot's own controller at its balance."""
+    if config.link != "dds":
+        raise ConfigError(
+            f"mode arms is for link dds, where the robot's own controller balances; link '{config.link}' reaches none"
+        )
+    for name in ("policy", "lookahead", "release_controller", "kinematic"):
+        if getattr(config, name):
+            why = "it must keep the legs" if name == "release_controller" else "no policy balances in it"
+            raise ConfigError(f"{name} does not go with mode arms: {why}")
 
 
 def _from_file(file: Path) -> dict[str, Any]:

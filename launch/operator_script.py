@@ -43,16 +43,19 @@ class Step:
 class OperatorScript:
     """Engages by itself when told to, and walks the ladder down when the run ends."""
 
-    def __init__(self, *, auto_engage: bool, virtual: bool, countdown_s: float, auto_arm: bool = False) -> None:
+    def __init__(
+        self, *, auto_engage: bool, virtual: bool, countdown_s: float, auto_arm: bool = False, leaves: bool = False
+    ) -> None:
         """
         Args:
             auto_engage: ready, arm and engage without a person; the caller has proved that the robot is virtual.
             auto_arm: ready and arm only: engaging is left to the device's deadman, or to another operator.
             virtual: there is a gantry this script may work.
             countdown_s: how long the robot keeps standing after the end was asked for, before it is damped [s].
+            leaves: at the end the robot is left standing, not damped: another ladder owns it, which balances it.
         """
         self._auto, self._engages = auto_engage or auto_arm, auto_engage
-        self._virtual = virtual
+        self._virtual, self._leaves = virtual, leaves
         self._countdown_ns = round(countdown_s * 1e9)
         self._last_act = (Act.NONE, 0)
         self._ending = False
@@ -73,7 +76,7 @@ class OperatorScript:
 
     def found_virtual(self, countdown_s: float) -> None:
         """The robot has proved that it is virtual: its gantry is worked, and it stands for so long at the end [s]."""
-        self._virtual = True
+        self._virtual, self._leaves = True, False
         self._countdown_ns = round(countdown_s * 1e9)
 
     def ask_end(self) -> None:
@@ -114,6 +117,9 @@ class OperatorScript:
         if mode == Mode.ARMED and not self._standing_since_ns:
             self._standing_since_ns = now_ns
         stood_ns = now_ns - self._standing_since_ns if self._standing_since_ns else 0
+        if self._leaves and not self._damp_now and (mode in (Mode.IDLE, Mode.READY) or (stopped and stood_ns)):
+            self.ended = True
+            return Step()
         if self._damp_now or mode in (Mode.IDLE, Mode.READY) or stood_ns > self._countdown_ns:
             return Step(self._once(Act.DAMP, now_ns), gantry=Gantry.HANG if self._virtual else Gantry.LEAVE)
         hang = self._virtual and stood_ns > self._countdown_ns // 2

@@ -36,10 +36,14 @@ TABLE: Mapping[str, ProcessSpec] = {
     for spec in (
         ProcessSpec("source", "teleopd.service.source_process:main", "restart", 0),
         ProcessSpec("control", "teleopd.service.control_process:main", "restart", 2),
+        ProcessSpec("arms", "teleopd.service.arms_process:main", "restart", 2),
+        ProcessSpec("bridge", "teleopd.service.bridge_process:main", "restart", 2),
         ProcessSpec("standby", "teleopd.service.control_process:main", "restart", 2),
         ProcessSpec("robot-io", "teleopd.service.robot_io_process:main", "restart_damped", 1),
         ProcessSpec("virtual-robot", "teleopd.robots.virtual.process:main", "report", 3),
         ProcessSpec("console", "teleopd.service.console.process:main", "report", 0),
+        ProcessSpec("telemetry", "teleopd.service.telemetry.process:main", "restart", 4),
+        ProcessSpec("cameras", "teleopd.service.camera_process:main", "restart", 0),
         ProcessSpec("recorder", "teleopd.service.recorder_process:main", "restart", 4),
     )
 }

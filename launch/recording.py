@@ -27,6 +27,7 @@ from teleopd.service.qualification.record import identity, look_up, robot_sha256
 from teleopd.service.streams import Bus
 
 if TYPE_CHECKING:
+    from teleopd.service.capture.cameras.spec import CameraSpec
     from teleopd.service.capture.writer import EpisodeHeader
 
 END_S = 5.0
@@ -48,6 +49,7 @@ def recording_folder(config: RunConfig) -> Path | None:
         return None
     if importlib.util.find_spec("mcap") is None:
         raise CommandError("recording needs mcap; install it with: pip install 'teleopd[capture]'")
+    cameras_of(config)
     folder = Path(config.record).expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +62,20 @@ def recording_folder(config: RunConfig) -> Path | None:
     return folder
 
 
+def cameras_of(config: RunConfig) -> tuple[CameraSpec, ...]:
+    """The cameras of the run.
+
+    Raises:
+        CommandError: one that cannot be used.
+    """
+    from teleopd.service.capture.cameras.spec import CameraError, camera_specs
+
+    try:
+        return camera_specs(config.camera)
+    except CameraError as error:
+        raise CommandError(str(error)) from None
+
+
 def header_of(config: RunConfig, model: RobotModel, policy: ResolvedPolicy | None, operator: str) -> EpisodeHeader:
     """What every episode of the run says about it. `operator`: file of the operator's calibration, or empty."""
     from teleopd.service.capture.writer import EpisodeHeader
@@ -70,13 +86,16 @@ def header_of(config: RunConfig, model: RobotModel, policy: ResolvedPolicy | Non
         "robot_sha256": robot_sha256(model), "software_version": importlib.metadata.version("teleopd"),
         "policy": policy.card.name if policy else "", "policy_sha256": policy.card.model.sha256 if policy else "",
     }  # fmt: skip
-    attachments = {"config.json": msgspec.json.encode(config, order="sorted"), "robot.xml": model.mjcf.read_bytes()}
+    cameras = cameras_of(config)
+    shown = msgspec.structs.replace(config, camera={spec.name: spec.shown for spec in cameras})  # no passwords
+    attachments = {"config.json": msgspec.json.encode(shown, order="sorted"), "robot.xml": model.mjcf.read_bytes()}
     if policy is not None:
         attachments["policy_card.toml"] = card_text(policy.card, policy.notes).encode()
         attachments |= _qualification(config, model, policy)
     if operator:
         attachments["operator.toml"] = Path(operator).read_bytes()
-    return EpisodeHeader(model.name, model.joint_names, MVN_SEGMENTS, metadata, attachments)
+    names = tuple(spec.name for spec in cameras)
+    return EpisodeHeader(model.name, model.joint_names, MVN_SEGMENTS, metadata, attachments, names)
 
 
 def _qualification(config: RunConfig, model: RobotModel, policy: ResolvedPolicy) -> dict[str, bytes]:
@@ -94,6 +113,7 @@ def start_recorder(
     policy: ResolvedPolicy | None, operator: str,
 ) -> None:  # fmt: skip
     """Start the recorder's process; nothing without a folder. `operator`: file of a calibration, or empty."""
+    cameras = cameras_of(config)
     if folder is not None:
         torn = sum(not is_being_written(part) for part in folder.glob(f"*{ENDING}{PART}"))
         if torn:
@@ -102,6 +122,8 @@ def start_recorder(
             "recorder", session=session, robot=config.robot, folder=str(folder),
             header=header_of(config, model, policy, operator), balances=policy is not None,
         )  # fmt: skip
+        if cameras:
+            processes.start("cameras", session=session, robot=config.robot, cameras=cameras)
 
 
 def end_recording(bus: Bus, session: Session, processes: Processes, say: Callable[[str], None]) -> str | None:

@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.live import Live
 
 from teleopd.launch import registry
+from teleopd.launch.battery import BatteryWarning
 from teleopd.launch.config import RunConfig
+from teleopd.launch.console_access import start_console
 from teleopd.launch.errors import CommandError
 from teleopd.launch.operator_script import BALANCING, Gantry, OperatorScript
 from teleopd.launch.preparation import prepare_solver
@@ -23,9 +25,13 @@ from teleopd.launch.processes import ProcessCpu, Processes
 from teleopd.launch.qualification import require_record
 from teleopd.launch.recording import end_recording, recording_folder, start_recorder
 from teleopd.launch.robot_link import link_options, loop_of, open_hand, require_virtual
+from teleopd.launch.run_log import RunLog
 from teleopd.launch.silence import replace_hung
+from teleopd.launch.sounds import Sounds
 from teleopd.launch.sources import begin_tap, make_source, source_options
-from teleopd.robots.ipc.session import SessionOwner
+from teleopd.launch.telemetry import start_telemetry, telemetry_settings
+from teleopd.launch.watchdog import Notifier, Watchdog
+from teleopd.robots.ipc.session import Session, SessionOwner
 from teleopd.robots.links.hand import VirtualHand
 from teleopd.robots.links.sim.wire import VirtualTruth
 from teleopd.robots.model import Array, RobotModel
@@ -83,9 +89,9 @@ class ServiceRun:
         self.model: RobotModel = registry.load("robot", config.robot)
         registry.check("link", config.link)
         self._link_options = link_options(config)
-        self._source_options = source_options(config)
+        self._source_options = self._check_source()
         self.policy: ResolvedPolicy | None = (
-            None if config.kinematic else resolve(config.policy or None, self.model)
+            None if config.kinematic or self._arms_mode else resolve(config.policy or None, self.model)
         )
         if self.policy is not None:
             card = with_lookahead(self.policy.card, config.lookahead)
@@ -97,11 +103,17 @@ class ServiceRun:
         if self._operator:
             load_operator(Path(self._operator))
         self._record = recording_folder(config)
+        self._sounds = Sounds(config.sounds and self._record is not None)
+        self._telemetry = telemetry_settings(config, self.model, self.policy)
         self._notes: list[str] = []
         self._asked: list[str] = []
         """Answers to signals, not yet said."""
+        self._notifier = Notifier()
+        self._watchdog = Watchdog(self._notifier)
+        self._log = RunLog(config, self.model, self.policy.card.name if self.policy else "")
         self._cpu = ProcessCpu()
         self._sim: VirtualHand | None = None
+        self._battery = BatteryWarning()
 
     def _qualified(self) -> str:
         """What the report says of the policy's qualification; a real link refuses a policy without one."""
@@ -111,6 +123,19 @@ class ServiceRun:
         return require_record(
             self.config.link, self.policy, self.model, unqualified=self.config.unqualified, place=place
         )
+
+    @property
+    def _arms_mode(self) -> bool:
+        return self.config.mode == "arms"
+
+    @property
+    def _drives(self) -> bool:
+        """There is a robot in this run, virtual or not."""
+        return self.policy is not None or self._arms_mode
+
+    def _check_source(self) -> dict[str, Any]:
+        """Arguments of the source; refuses one that cannot be made."""
+        return source_options(self.config)
 
     def _limits_check(self) -> None:
         """Refuse a loosened or unknown safety limit before any process exists."""
@@ -122,6 +147,9 @@ class ServiceRun:
         self._print(sentence)
 
     def _print(self, sentence: str) -> None:
+        self._log.say(sentence)
+        if self._log.speaks:
+            return
         with contextlib.suppress(OSError):  # the terminal is gone: no reason for a robot to fall
             self._say_out(sentence)
 
@@ -132,17 +160,21 @@ class ServiceRun:
             SessionBusy: another service runs for this robot.
             CommandError: a part refused its set-up; the sentence is its own.
         """
+        self._log.open()
         owner = SessionOwner(self.config.robot)
         processes = Processes(self.say)
         self._script = OperatorScript(
-            auto_engage=self._engages_alone, auto_arm=self.config.auto_arm, virtual=self.config.link == "sim",
-            countdown_s=self._countdown_s,
+            auto_engage=self._engages_alone, auto_arm=self._arms_alone, virtual=self.config.link == "sim",
+            countdown_s=self._countdown_s, leaves=self.config.link == "lcm",
         )  # fmt: skip
         # In force until the last child is gone: a Ctrl-C too many must not leave children or shared memory behind.
         previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         try:
-            self._bus = Bus(owner.session, self.model.n, create=True, record=self._record is not None)
+            self._bus = Bus(
+                owner.session, self.model.n, create=True, record=self._record is not None,
+                cameras=len(self.config.camera),
+            )  # fmt: skip
             self._writer = OperatorWriter(self._bus.slot("operator_serve"), owner.session.token)
             self._compose(owner, processes)
             try:
@@ -157,9 +189,12 @@ class ServiceRun:
             }  # fmt: skip
         finally:
             processes.end()
+            self._sounds.close()
             if self._sim is not None:
                 self._sim.close()
             owner.close()
+            self._log.close()
+            self._notifier.close()
             for number, handler in previous.items():
                 signal.signal(number, handler or signal.SIG_DFL)
 
@@ -168,38 +203,67 @@ class ServiceRun:
         return self.config.auto_engage or self.config.auto_engage_virtual
 
     @property
+    def _arms_alone(self) -> bool:
+        return self.config.auto_arm
+
+    @property
     def _countdown_s(self) -> float:
         return COUNTDOWN_S.get(self.config.link, COUNTDOWN_REAL_S)
 
     def _compose(self, owner: SessionOwner, processes: Processes) -> None:
         config, session = self.config, owner.session
         start_recorder(processes, session, self._record, config, self.model, self.policy, self._operator)
-        prepare_solver(config.solver, self.say)
-        if self.policy is None:
+        start_telemetry(processes, session, config.robot, self._telemetry)
+        self._prepare_source()
+        if not self._drives:
             self.say("kinematic preview" if config.kinematic else absent_sentence(self.model))
         else:
             self._sim = open_hand(config, session, self.model, self.say)
             require_virtual(self._sim, config, lambda: self._script.ending)
-        if self.policy is not None and config.link == "sim":
+        if self._drives and config.link == "sim":
             options = VirtualOptions(
                 physics_hz=int(config.physics_hz), perturbation=perturbation(config.perturbation), seed=config.seed,
                 odometry=True,
             )  # fmt: skip
             described = registry.reference("robot", config.robot)
             processes.start("virtual-robot", session=session, robot=described, options=options)
-        if self.policy is not None:
+        if self._drives:
             common: dict[str, Any] = {"session": session, "robot": config.robot, "link": config.link}
             processes.start(
                 "robot-io", **common, card_gains=self._card_gains(), overrides=config.safety,
                 latched_engage=config.latched_engage, options=self._link_options,
             )  # fmt: skip
-            common |= {
-                "policy": self.policy, "force_limit_n": config.compliance.force_limit,
-                "admittance": config.compliance.admittance, "overrides": config.safety,
-            }  # fmt: skip
-            processes.start("control", **common)
-            if config.standby:
-                processes.start("standby", **common, standby=True)
+            self._start_control(processes, common)
+        self._start_source(processes, session)
+        if config.view:
+            start_console(processes, session, config, self.say)
+        identity = RunIdentity(
+            config.robot, config.source, self.policy.card.name if self.policy else None, config.sha256, GATE_STEPS
+        )
+        self._collector = RunCollector(self.model, identity, time.monotonic_ns())
+        self._trace = TraceRecorder(keep=bool(config.video))
+        self._lowered = self._hung = False
+
+    def _start_control(self, processes: Processes, common: dict[str, Any]) -> None:
+        """The processes that make targets. `common`: arguments that robot-io was given too."""
+        config = self.config
+        if self._arms_mode:
+            processes.start("arms", session=common["session"], robot=config.robot, overrides=config.safety)
+            return
+        common |= {
+            "policy": self.policy, "force_limit_n": config.compliance.force_limit,
+            "admittance": config.compliance.admittance, "overrides": config.safety,
+        }  # fmt: skip
+        processes.start("control", **common)
+        if config.standby:
+            processes.start("standby", **common, standby=True)
+
+    def _prepare_source(self) -> None:
+        """What takes long, before any process waits for it."""
+        prepare_solver(self.config.solver, self.say)
+
+    def _start_source(self, processes: Processes, session: Session) -> None:
+        config = self.config
         tap = str(Path(config.tap).expanduser().absolute()) if config.tap else ""
         if tap:
             begin_tap(Path(tap))
@@ -209,21 +273,11 @@ class ServiceRun:
             "source", session=session, robot=config.robot, make_source=source, solver=config.solver, policy=card,
             operator=self._operator, input_filter=config.input_filter,
         )  # fmt: skip
-        if config.view:
-            processes.start(
-                "console", session=session, robot=config.robot, port=config.view_port, operator=True,
-                stick=config.source == "stick",
-            )  # fmt: skip
-        identity = RunIdentity(
-            config.robot, config.source, self.policy.card.name if self.policy else None, config.sha256, GATE_STEPS
-        )
-        self._collector = RunCollector(self.model, identity, time.monotonic_ns())
-        self._trace = TraceRecorder(keep=bool(config.video))
-        self._lowered = self._hung = False
 
     def _card_gains(self) -> tuple[str, Array, Array]:
         """The policy's name and gains on this link, for the gate's whitelist."""
-        assert self.policy is not None
+        if self.policy is None:  # mode arms: the stand gains
+            return "arms", self.model.kp_ready, self.model.kd_ready
         card = self.policy.card
         return card.name, *gains_for(card, self.model, self.config.link)
 
@@ -256,10 +310,16 @@ class ServiceRun:
                 while self._asked:
                     self.say(self._asked.pop(0))
                 self._check_refusals(owner, processes, status)
+                self._watchdog.look(processes, self._bus, None if status is None else Mode(status.mode), now_ns)
+                if self._script.ending:
+                    self._watchdog.stopping()
                 replace_hung(processes, self._bus, now_ns)
                 processes.watch()
                 drained = self._collector.collect(self._bus)
+                self._log.look(self._bus, now_ns)
+                self._sounds.watch(self._bus.slot("recorder_status").read())
                 self._watch_truth()
+                self._warn_of(self._battery.sentence(self._bus.slot("link_status").read()))
                 self._keep_trace(drained["tick_log"])
                 self._operate(status, now_ns)
                 self._stand_up_again(status, last_mode)
@@ -270,7 +330,7 @@ class ServiceRun:
                     )))  # fmt: skip
                 if 0 < self.config.seconds <= time.monotonic() - started and not self._script.ending:
                     self._script.ask_end()
-                if self.policy is None and self._script.ending:
+                if not self._drives and self._script.ending:
                     return
         finally:
             if live:
@@ -285,7 +345,7 @@ class ServiceRun:
             self._writer.act(step.act, now_ns)
         if step.engage_held or self._engages_alone:
             self._writer.hold(step.engage_held, now_ns)
-        if self._sim is not None and self._script.virtual:
+        if self._sim is not None and self._script.virtual and not self._arms_mode:  # its own controller stands
             if step.gantry is Gantry.RELEASE and not self._lowered:
                 self._sim.lower(LOWER_S)
                 self._lowered = True
@@ -296,11 +356,17 @@ class ServiceRun:
     def _stand_up_again(self, status: SafetyStatus | None, last: Mode | None) -> None:
         """After a reset, a virtual robot that was damped lies on the floor: its gantry takes it up, as people would."""
         was_reset = status is not None and (last, status.mode) == (Mode.DAMPED, Mode.IDLE)
-        if self._sim is None or not self._script.virtual or self._script.ending or not was_reset:
+        if self._sim is None or self._arms_mode or not was_reset:
+            return
+        if not self._script.virtual or self._script.ending:
             return
         self._sim.reset()
         self._lowered = False
         self.say("the gantry set the virtual robot up again; ready and arm it as at the start")
+
+    def _warn_of(self, sentence: str) -> None:
+        if sentence:
+            self.say(sentence)
 
     def _watch_truth(self) -> None:
         truth: VirtualTruth | None = self._sim.truth() if self._sim else None
@@ -333,7 +399,7 @@ class ServiceRun:
                     raise CommandError(sentence)
 
     def _keep_trace(self, ticks: Any) -> None:
-        shown = self._bus.slot("reference").read() if self.policy is None else None
+        shown = None if self._drives else self._bus.slot("reference").read()
         self._trace.add(ticks, self._bus.slot("human").read(), shown)
 
     def write_pictures(self, progress: Callable[[float], None] = lambda _share: None) -> list[Path]:

@@ -18,6 +18,11 @@ need_apt=()
 
 command -v tcpdump >/dev/null || need_apt+=("tcpdump")  # a test reads our captures with it
 
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || need_apt+=("chromium")  # tests of the browser view
+
+PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v mosquitto >/dev/null || need_apt+=("mosquitto")  # telemetry's tests
+command -v systemd-analyze >/dev/null || need_apt+=("systemd")  # a test judges systemd/ with it
+
 if [ "${#need_apt[@]}" -gt 0 ]; then
   sudo=""
   [ "$(id -u)" = 0 ] || sudo="sudo -n"

@@ -13,6 +13,7 @@ from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.stalls import FUTURE_NS
 from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import Cause, Mode, SafetyStatus
+from teleopd.service.capture.records import ObservationSamples
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
 from teleopd.service.compliance import Compliance
 from teleopd.service.policy import lookahead
@@ -162,12 +163,13 @@ def main(
     targets = bus.slot("targets_standby" if standby else "targets")
     shaped, log = bus.slot("shaped_reference"), bus.ring("tick_log")
     record_target, record_shaped = bus.record("target"), bus.record("shaped_reference")
+    record_observation = ObservationSamples(bus.record("observation"))
     loop = bus.slot("loop_standby" if standby else "loop_control")
     request_priority(PRIORITY)
     ending, rate, cpu = Ending(), Rate(policy.card.rate_hz), CpuMeter()
     loop_every = max(1, round(policy.card.rate_hz * LOOP_STATUS_S))
     early = runtime.rehearse if not standby and runtime.warm_up_ms <= REHEARSAL_MOST_MS else None
-    while not ending.asked and not _service_gone(ending, statuses.read()):
+    while not ending.asked and not service_gone(ending, statuses.read()):
         rate.wait(early, REHEARSAL_LEAD_NS)
         now_ns = time.monotonic_ns()
         state, status = states.read(), statuses.read()
@@ -182,6 +184,7 @@ def main(
             if not standby:
                 shaped.write(tick.shaped)
                 record_target(published)
+                record_observation.add(published_ns, published.seq, runtime.observation)
                 record_shaped(tick.shaped._replace(t_ns=published_ns))
                 log.push(tick_log(tick, state, mode, published_ns))
         if rate.ticks % loop_every == 0:
@@ -190,7 +193,7 @@ def main(
                 policy_status.write(stage.status(time.monotonic_ns()))
 
 
-def _service_gone(ending: Ending, status: SafetyStatus | None) -> bool:
+def service_gone(ending: Ending, status: SafetyStatus | None) -> bool:
     """The parent is dead and robot-io has stopped too: until then the policy keeps the robot on its feet."""
     if not ending.orphaned:
         return False

@@ -22,10 +22,15 @@ class LinkStatus(NamedTuple):
     send_failed: int
     foreign_commands: int
     hardware_changes: int
+    late: int = 0
+    battery: int = -1
+    """State of charge [%]; -1 where the link does not tell, or has not heard it."""
 
 
+COUNTS = LinkStatus._fields[2:-1]
+"""The counters among them."""
 LINK_FIELDS: list[Field] = [
     ("t_ns", "<i8"), ("mode_machine", "<i4"), ("received", "<i8"), ("bad_length", "<i8"), ("bad_crc", "<i8"),
     ("frozen", "<i8"), ("sent", "<i8"), ("held_back", "<i8"), ("send_failed", "<i8"), ("foreign_commands", "<i8"),
-    ("hardware_changes", "<i8"),
+    ("hardware_changes", "<i8"), ("late", "<i8"), ("battery", "<i4"),
 ]  # fmt: skip

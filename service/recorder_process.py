@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from teleopd.service.capture.part_file import PartFile
 from teleopd.service.capture.recorder import Recorder
 from teleopd.service.capture.recording import Inputs
 from teleopd.service.capture.records import WISH_WRITERS
+from teleopd.service.capture.verdict import VerdictMeter
+from teleopd.service.capture.video import CAMERA
+from teleopd.service.capture.wishes import EpisodeWishes, RemoteKeys
 from teleopd.service.capture.writer import EpisodeHeader
 from teleopd.service.child import CpuMeter, Ending, loop_status
 from teleopd.service.streams import Bus
@@ -26,7 +30,7 @@ NICE = 5
 """On a busy machine the recorder waits for those that move the robot; the rings hold four seconds."""
 SYNC_S = 1.0
 """What a power cut may cost."""
-STREAMS = ("state", "command", "target", "shaped_reference", "reference", "human", "event")
+STREAMS = ("state", "command", "target", "shaped_reference", "reference", "human", "observation", "event")
 ORPHAN_SILENT_NS = 1_000_000_000
 ORPHAN_MOST_NS = 20_000_000_000
 """Without its parent the recorder goes on until robot-io is silent, at most so long."""
@@ -43,7 +47,9 @@ def main(session: Session, robot: str, folder: str, header: EpisodeHeader, balan
     ending, bus = Ending(), Bus(session, model.n)
     status = bus.slot("recorder_status")
     recorder = Recorder(Path(folder), header, model, session.token, balances=balances, before=status.read())
-    watch = Watch(bus)
+    VerdictMeter(model)  # compiles the robot's model before an episode waits for it
+    watch = Watch(bus, header.cameras)
+    remote = RemoteKeys(EpisodeWishes(bus.slot("episode_remote"), session.token))
     syncer = Syncer()
     rate, cpu, loop = Rate(RATE_HZ), CpuMeter(), bus.slot("loop_recorder")
     orphan_ns = 0
@@ -58,7 +64,9 @@ def main(session: Session, robot: str, folder: str, header: EpisodeHeader, balan
             error = syncer.error()
             if error is not None:
                 recorder.disk_failed(error)
-            status.write(recorder.step(watch.look(now_ns)))
+            given = watch.look(now_ns)
+            remote.step(given.rows["state"]["remote"], given.rows["state"]["t_ns"], recorder.status(now_ns))
+            status.write(recorder.step(given))
             syncer.watch(recorder.file)
             if rate.ticks % 10 == 0:
                 loop.write(loop_status(rate, cpu))
@@ -72,8 +80,10 @@ def main(session: Session, robot: str, folder: str, header: EpisodeHeader, balan
 class Watch:
     """Reads everything the recorder needs from the bus."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, cameras: Sequence[str] = ()) -> None:
+        """`cameras`: their names, in the order of their rings."""
         self._rings = {name: bus.ring(f"record_{name}") for name in STREAMS}
+        self._cameras = {f"{CAMERA}{name}": bus.ring(f"record_camera_{i}") for i, name in enumerate(cameras)}
         self._safety = bus.slot("safety_status")
         self._wishes = [bus.slot(f"episode_{writer}") for writer in WISH_WRITERS]
         self._operators = {writer: bus.slot(f"operator_{writer}") for writer in OPERATOR_WRITERS}
@@ -84,6 +94,7 @@ class Watch:
         safety: SafetyStatus | None = self._safety.read()
         rows: dict[str, Any] = {name: ring.drain() for name, ring in self._rings.items()}
         lost = {name: ring.dropped for name, ring in self._rings.items()}
+        rows |= {name: ring.drain() for name, ring in self._cameras.items()}
         return Inputs(
             now_ns, time.time_ns(), -1 if safety is None else safety.mode, rows, lost,
             [slot.read() for slot in self._wishes], self._new_acts(),

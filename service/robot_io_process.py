@@ -56,6 +56,8 @@ class RobotIoStage:
     def __init__(self, model: RobotModel, limits: SafetyLimits, link: RobotLink, config: SupervisorConfig) -> None:
         self._model, self._link = model, link
         self._counters = counters_of(link)
+        self._tell = getattr(link, "tell", None)
+        """Of links whose other end has a ladder of its own and wants to know what this one says."""
         self.supervisor = Supervisor(limits, model, config)
         self.gate = Gate(limits, model)
         self._ramp: ReadyRamp | None = None
@@ -88,15 +90,22 @@ class RobotIoStage:
             command = self.gate.step(out.emit, q, kp, kd, judged, now_ns, source=int(out.using_standby))
             self._sends = not out.mute
             if self._sends:
-                self._link.write(command)
+                self._write(command, out)
         self._ticks += 1
         sent = command is not None and self._sends
         return RobotIoTick(out, self._status(out, now_ns), state, self._newly_used(out), command, sent)
 
+    def _write(self, command: JointCommand, out: SupervisorOutput) -> None:
+        if self._tell is not None:
+            tilt = self._none[:2] if out.targets is None else out.targets.tilt_rp
+            self._tell(int(out.mode), bool(out.causes >> Cause.OPERATOR_DAMP & 1), tilt)
+        self._link.write(command)
+
     def link_status(self, now_ns: int) -> LinkStatus:
         """The link's counters as a record to publish."""
         state = self.supervisor.state
-        return LinkStatus(now_ns, -1 if state is None else state.mode_machine, *astuple(self._counters))
+        machine, battery = -1 if state is None else state.mode_machine, getattr(self._link, "battery", -1)
+        return LinkStatus(now_ns, machine, *astuple(self._counters))._replace(battery=battery)
 
     def give_up(self, now_ns: int) -> None:
         """The last word of a process that fails: damping in place of a live target. Never raises."""
@@ -170,7 +179,7 @@ def main(
     limits = SafetyLimits.of(model, mode_machine=_variant(robot_link, model), kp=kp, kd=kd, overrides=overrides)
     config = SupervisorConfig(
         token=session.token, started_ns=time.monotonic_ns(), damp_only=damp_only, dryrun=dryrun,
-        latched_engage=latched_engage,
+        latched_engage=latched_engage, joints=_commanded(model, options),
     )  # fmt: skip
     stage = RobotIoStage(model, limits, robot_link, config)
     loop = _Loop(session, model, stage, session.token)
@@ -181,6 +190,13 @@ def main(
         raise
     finally:
         robot_link.close()
+
+
+def _commanded(model: RobotModel, options: LinkOptions | None) -> tuple[int, ...]:
+    """Joints that are commanded, where they are not all."""
+    if options is None or not options.arms or model.arms is None:
+        return ()
+    return tuple(model.indices(model.arms.joint_names).tolist())
 
 
 def _variant(link: RobotLink, model: RobotModel) -> int:

@@ -26,20 +26,29 @@ from teleopd.robots.model import (
 )
 from teleopd.safety.words import OPERATOR_FIELDS, OPERATOR_WRITERS, OperatorCommand, SafetyStatus, safety_status_fields
 from teleopd.service.capture.records import (
+    CAMERA_PART_FIELDS,
+    CAMERA_STATUS_FIELDS,
     EPISODE_WISH_FIELDS,
+    OBSERVATION_FIELDS,
+    PARTS,
     RECORDER_STATUS_FIELDS,
     SAFETY_EVENT_FIELDS,
     WISH_WRITERS,
+    CameraPart,
+    CameraStatus,
     CommandSample,
     EpisodeWish,
+    ObservationSample,
     RecorderStatus,
     SafetyEvent,
     command_sample_fields,
 )
+from teleopd.service.latency_status import LATENCY_FIELDS, LatencyStatus
 from teleopd.service.link_status import LINK_FIELDS, LinkStatus
 
 MAX_BODIES = 64
-LOOPS = ("source", "control", "standby", "robot_io", "virtual_robot", "recorder")
+MOST_CAMERAS = 4
+LOOPS = ("source", "control", "standby", "robot_io", "virtual_robot", "recorder", "telemetry")
 """Processes that publish their punctuality in a slot `loop_<name>`."""
 
 
@@ -276,8 +285,11 @@ def streams(n: int) -> dict[str, Stream]:
     }
     table["targets_standby"] = table["targets"]
     table["link_status"] = Stream(Codec(LinkStatus, LINK_FIELDS))
+    table["latency_status"] = Stream(Codec(LatencyStatus, LATENCY_FIELDS))
     table["policy_status"] = Stream(Codec(PolicyStatus, POLICY_STATUS_FIELDS))
     table["recorder_status"] = Stream(Codec(RecorderStatus, RECORDER_STATUS_FIELDS))
+    for camera in range(MOST_CAMERAS):
+        table[f"camera_status_{camera}"] = Stream(Codec(CameraStatus, CAMERA_STATUS_FIELDS))
     for writer in WISH_WRITERS:
         table[f"episode_{writer}"] = Stream(Codec(EpisodeWish, EPISODE_WISH_FIELDS))
     table["stick"] = Stream(Codec(StickWord, STICK_FIELDS))
@@ -299,22 +311,30 @@ def recording_streams(n: int) -> dict[str, Stream]:
         "record_shaped_reference": Stream(Codec(Reference, reference_fields(n)), 256),
         "record_reference": Stream(Codec(Reference, reference_fields(n)), 1024),
         "record_human": Stream(Codec(HumanView, HUMAN_FIELDS), 1024),
+        "record_observation": Stream(Codec(ObservationSample, OBSERVATION_FIELDS), 256),
         "record_event": Stream(Codec(SafetyEvent, SAFETY_EVENT_FIELDS), 512),
     }
+
+
+def camera_streams(cameras: int) -> dict[str, Stream]:
+    """The rings of compressed pictures, 4 MB for each camera of a recording."""
+    return {f"record_camera_{i}": Stream(Codec(CameraPart, CAMERA_PART_FIELDS), PARTS) for i in range(cameras)}
 
 
 class Bus:
     """All streams of one session, opened by name."""
 
-    def __init__(self, session: Session, n: int, *, create: bool = False, record: bool = False) -> None:
-        """`create`: make them all (the service's parent), with `record` those of a recording too; else attach on
-        first use."""
+    def __init__(
+        self, session: Session, n: int, *, create: bool = False, record: bool = False, cameras: int = 0
+    ) -> None:
+        """`create`: make them all (the service's parent), with `record` those of a recording too, and of so many
+        cameras; else attach on first use."""
         self._session = session
         always, recorded = streams(n), recording_streams(n)
-        self._table = always | recorded
+        self._table = always | recorded | camera_streams(MOST_CAMERAS)
         self._open: dict[str, Any] = {}
         if create:
-            for name in (*always, *(recorded if record else ())):
+            for name in (*always, *(recorded if record else ()), *(camera_streams(cameras) if record else ())):
                 self._open[name] = self._make(name, create=True)
 
     def slot(self, name: str) -> Slot[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("TELEOPD_SHARED_DATA", ROOT.parent / "shared" / "data"))
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="teleopd-state-")  # services started by tests log there
 BARE = {"drivers", "robots", "safety", "service", "launch"}
 
 

@@ -22,8 +22,8 @@ BUTTONS = (
     "left_trigger", "right_trigger", "left_grip", "right_grip",
 )  # fmt: skip
 """Names of all buttons; a trigger or grip is one when pressed past the threshold."""
-DEFAULT_NAMES: Mapping[str, str] = {"b": "stop"}
-"""The right controller's upper button is the soft stop."""
+DEFAULT_NAMES: Mapping[str, str] = {"b": "stop", "y": "episode_toggle"}
+"""The right controller's upper button is the soft stop; the left one's begins and ends an episode where one records."""
 
 
 class OperatorError(SourceError, ValueError):

@@ -68,7 +68,7 @@ class PicoSource:
             deadman: which grip must be held: either_grip, left_grip, right_grip, both_grips.
             grip_threshold: press depth of grips and triggers that counts, 0.2 to 1.
             buttons: PICO button -> the name under which a pose reports it; `stop`, `force_limit_up` and
-                `force_limit_down` do something. Not given: b is `stop`.
+                `force_limit_down` do something, and `episode_...`. Not given: b is `stop`, y `episode_toggle`.
             backend: 'grpc', our own client, or 'sdk', the vendor's kit in a child process.
             link: another way to the service than these.
 

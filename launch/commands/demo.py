@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from rich.console import Console
 
 from teleopd.drivers.motion_file.library import load_motion
-from teleopd.launch.commands.serve import serve
+from teleopd.launch.commands.serve import parse_cameras, serve
 from teleopd.launch.config import resolve
 from teleopd.launch.flags import RobotFlag
 
@@ -66,6 +66,8 @@ class Demo:
     """Folder for the report and the picture."""
     record: str = ""
     """Record the episode (MCAP) in this folder."""
+    camera: tuple[str, ...] = ()
+    """Cameras to record, as NAME=URL; head=virtual is what the robot's head would see."""
     view: bool = True
     """Browser view on 127.0.0.1."""
     view_port: int = 8765
@@ -90,7 +92,7 @@ class Demo:
                 "source": device, "robot": self.robot, "link": "sim", "policy": self.policy, "host": "127.0.0.1",
                 "port": port, "auto_arm": wire.grip, "auto_engage": not wire.grip, "view": self.view,
                 "view_port": self.view_port, "seconds": seconds, "report": str(self.out / "report.json"),
-                "record": self.record, "task": self.motion if self.record else "",
+                "record": self.record, "camera": parse_cameras(self.camera), "task": self.motion if self.record else "",
                 "snapshot": str(self.out / "view.png"), "video": str(self.out / "run.mp4") if self.video else None,
             },
             None,
@@ -98,8 +100,6 @@ class Demo:
         console.print(f"{wire.words.format(clip.name, port)}; a virtual {self.robot} follows")
         if wire.grip:
             console.print("the emulated operator presses the grip once the robot stands freely")
-        if self.view:
-            console.print(f"watch it at http://127.0.0.1:{self.view_port}")
         with _emulator(device, self.motion, port, wire, self.robot):
             status = serve(config)
         console.print(f"report, picture: {self.out}/")

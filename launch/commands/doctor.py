@@ -40,6 +40,8 @@ class Doctor:
     domain: int = 0
     """DDS domain, 0 to 232; the vendor's robots use 0."""
     source: SourceFlag = "xsens"
+    deploy: bool = False
+    """Is this computer fit to run the service: units, run files, real time, network. Nothing is listened to."""
     seconds: float = 3.0
     """Listen for so long [s]."""
     host: str = "0.0.0.0"
@@ -57,6 +59,8 @@ class Doctor:
         """Listen and print; 0 when poses arrive and nothing is wrong with them, otherwise 1."""
         if not 0.0 < self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds:g}; give a positive number")
+        if self.deploy:
+            return self._deploy()
         if self.robot:
             return self._robot()
         if self.interface:
@@ -94,6 +98,18 @@ class Doctor:
         ok = not any(finding.level == PROBLEM for finding in found)
         if self.json:
             print(json.dumps({"ok": ok, "findings": [f._asdict() for f in found], "facts": asdict(seen)}))
+        else:
+            _print(found)
+        return int(not ok)
+
+    def _deploy(self) -> int:
+        from teleopd.launch import deploy_doctor
+
+        facts = deploy_doctor.observe()
+        found = deploy_doctor.findings(facts)
+        ok = not any(finding.level == PROBLEM for finding in found)
+        if self.json:
+            print(json.dumps({"ok": ok, "findings": [f._asdict() for f in found], "facts": asdict(facts)}))
         else:
             _print(found)
         return int(not ok)

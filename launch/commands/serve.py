@@ -43,11 +43,17 @@ class Serve:
     """Network interface the robot is connected to, for link dds; lo for a virtual robot on this computer."""
     domain: int = 0
     """DDS domain of link dds, 0 to 232; the vendor's robots use 0."""
+    lcm_url: str = ""
+    """URL of link lcm, such as udpm://239.255.76.67:7667?ttl=1 (the local network); with ttl=0, as when not given, it
+    reaches this computer only."""
     peer: Literal["robot", "simulator"] = "robot"
     """What answers on link dds: robot, or a third-party simulator on lo, whose checksum, tick, hardware variant and
     controller are not checked; it is written into the report."""
     release_controller: bool = False
     """Take the motors from the robot's own controller at the start. The robot goes limp: hang it first."""
+    mode: Literal["whole", "arms"] = "whole"
+    """What follows: the whole body by a policy, or the arms alone while the robot's own controller balances (link
+    dds)."""
     policy: str = ""
     """Whole-body policy: name of a card or an ONNX file; without one the robot is shown kinematically."""
     lookahead: Literal["", "hold", "extrapolate", "delay"] = ""
@@ -85,7 +91,8 @@ class Serve:
     auto_engage: bool = False
     """Ready, arm and engage without an operator. Simulation only; refused on any other link."""
     auto_engage_virtual: bool = False
-    """As --auto-engage, for link dds; refused unless the robot has proved to be virtual, as teleop robot does on lo."""
+    """As --auto-engage, for links dds and lcm; refused unless the robot has proved to be virtual, as teleop robot
+    does on lo, or with ttl=0."""
     auto_arm: bool = False
     """Ready and arm without an operator; the device's deadman engages. Simulation only; refused on any other link."""
     latched_engage: bool = False
@@ -109,15 +116,46 @@ class Serve:
     seed: int = 0
     """Seed of the perturbation."""
     view: bool = True
-    """Browser view on 127.0.0.1."""
+    """Browser view; opens with the address that is printed, whose token belongs to this user."""
     view_port: int = 8765
     """Port of the browser view."""
+    view_host: str = "127.0.0.1"
+    """Address that the browser view listens on; beyond 127.0.0.1 give it a certificate too."""
+    view_certificate: str = ""
+    """PEM file of a certificate chain: the browser view speaks TLS."""
+    view_private_key: str = ""
+    """PEM file of its private key, when it is not in the same file."""
     record: str = ""
     """Record episodes (MCAP) in this folder: state and command at 500 Hz, targets, reference, the person, events."""
+    camera: tuple[str, ...] = ()
+    """Cameras to record, as NAME=URL: virtual (what the robot's head would see), v4l2:///dev/video0, rtsp://HOST/PATH,
+    zmq://HOST:PORT (Unitree's image server); docs/capture.md says more."""
+    sounds: bool = False
+    """A tone when an episode begins and when it ends."""
     task: str = ""
     """What the operator does, as every episode says; any text."""
     notes: str = ""
     """Anything else worth knowing, as every episode says."""
+    serial: str = ""
+    """This robot's name in telemetry; its model and the name of this computer when not given."""
+    mqtt: str = ""
+    """Tell this MQTT broker, HOST or HOST:PORT, how the robot fares. Nothing is ever taken from it."""
+    mqtt_user: str = ""
+    """Name at the broker."""
+    mqtt_password_file: str = ""
+    """File whose first line is the password at the broker."""
+    mqtt_tls: bool = False
+    """Talk to the broker over TLS."""
+    mqtt_ca: str = ""
+    """Certificates (PEM) the broker's is checked against; those of the system when not given."""
+    metrics_port: int = 0
+    """Serve metrics for Prometheus on this port."""
+    metrics_host: str = "127.0.0.1"
+    """Address the metrics are served on; they have no password."""
+    log_format: Literal["text", "json"] = "text"
+    """What is said on the terminal, or to the journal: text, or one JSON object a line."""
+    log_folder: str = ""
+    """Folder of the rotating logs; the user's state folder when not given; none: no logs."""
     report: str = ""
     """Write the run report (JSON) here."""
     snapshot: str = ""
@@ -133,6 +171,8 @@ class Serve:
         flags = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given and f.name not in own}
         if "device" in flags:
             flags["device"] = parse_pairs(self.device)
+        if "camera" in flags:
+            flags["camera"] = parse_cameras(self.camera)
         compliance = {f.name: getattr(self.compliance, f.name) for f in fields(self.compliance)
                       if given & {f"compliance.{f.name}", f"compliance.no_{f.name}"}}  # fmt: skip
         if compliance:
@@ -151,6 +191,23 @@ class Serve:
         if given & {"freeze_legs", "no_freeze_legs"}:
             limits["legs_follow"] = 0.0 if self.freeze_legs else 1.0
         return limits
+
+
+def parse_cameras(pairs: Iterable[str]) -> dict[str, str]:
+    """`NAME=URL` words as cameras.
+
+    Raises:
+        ConfigError: a word that is not of that form, or a name given twice.
+    """
+    cameras: dict[str, str] = {}
+    for pair in pairs:
+        name, _, url = pair.partition("=")
+        if not name or not url:
+            raise ConfigError(f"camera '{pair}' is not of the form NAME=URL, as head=virtual")
+        if name in cameras:
+            raise ConfigError(f"camera '{name}' is given twice")
+        cameras[name] = url
+    return cameras
 
 
 def parse_limits(pairs: Iterable[str]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from html import escape
 
 from teleopd.drivers.source import SourceState
 from teleopd.safety.words import Cause, Mode
+from teleopd.service.capture.records import as_text
 from teleopd.service.console.snapshot import Snapshot, cause_words, next_act, recording_words, warnings
 
 MODE_COLOUR = {
@@ -20,8 +21,26 @@ STATE_COLOUR = {
 }  # fmt: skip
 
 
+LADDER = (Mode.IDLE, Mode.READY, Mode.ARMED, Mode.ACTIVE)
+"""The way up; HOLD and RETURN are shown on the rung where the policy still balances, DAMPED on none."""
+RUNG = {Mode.BOOT: Mode.IDLE, Mode.CHECK: Mode.IDLE, Mode.HOLD: Mode.ACTIVE, Mode.RETURN: Mode.ARMED}
+
+
+def ladder_html(mode: Mode | None) -> str:
+    """The rungs, with the one the robot is on."""
+    here = None if mode is None else RUNG.get(mode, mode)
+    colour = "#868e96" if mode is None else MODE_COLOUR[mode]
+    rungs = "".join(
+        '<span style="flex:1;text-align:center;padding:3px 0;border-radius:5px;font-weight:600;'
+        f'{f"background:{colour};color:white" if rung is here else "background:#e9ecef;color:#868e96"}">'
+        f"{rung.name}</span>"
+        for rung in LADDER
+    )
+    return f'<div style="display:flex;gap:3px;margin-top:6px;font-size:11px">{rungs}</div>'
+
+
 def mode_html(snapshot: Snapshot) -> str:
-    """The mode, large, and the operator's next act: of fixed height, so that the buttons below do not move."""
+    """The mode, large, its rung, and the operator's next act: of fixed height, so that no button below moves."""
     mode = snapshot.mode
     name, colour = ("STARTING", "#868e96") if mode is None else (mode.name, MODE_COLOUR[mode])
     badge = (
@@ -32,7 +51,7 @@ def mode_html(snapshot: Snapshot) -> str:
         '<div style="margin:8px 2px 0;font-size:15px;height:42px;overflow:hidden">'
         f"next: <b>{escape(next_act(snapshot))}</b></div>"
     )
-    return f'<div style="padding:0 14px">{badge}{act}</div>'
+    return f'<div style="padding:0 14px">{badge}{ladder_html(mode)}{act}</div>'
 
 
 def facts_html(snapshot: Snapshot) -> str:
@@ -43,6 +62,10 @@ def facts_html(snapshot: Snapshot) -> str:
     )
     recording = escape(recording_words(snapshot) or "none")
     rows = [*_source_rows(snapshot), *_latency_rows(snapshot), *_safety_rows(snapshot), ("recording", recording)]
+    rows += [
+        (f"camera {escape(as_text(camera.name))}", f"{camera.hz:.0f} Hz, {camera.width}x{camera.height}")
+        for camera in snapshot.cameras
+    ]
     cells = "".join(
         f'<tr><td style="color:#868e96;padding:2px 10px 2px 2px;vertical-align:top;white-space:nowrap">{label}</td>'
         f"<td>{value}</td></tr>"

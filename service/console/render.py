@@ -105,6 +105,11 @@ def open_context(width: int, height: int) -> Any:
 def stage(robot: RobotModel, width: int, height: int, fine: bool) -> mujoco.MjModel:
     """The robot on a floor grid under a soft light, for drawing only; `fine` looks better and takes eight times as long
     on a machine that draws in software."""
+    return stage_spec(robot, width, height, fine).compile()
+
+
+def stage_spec(robot: RobotModel, width: int, height: int, fine: bool) -> mujoco.MjSpec:
+    """The same before it is compiled, for what puts more on it."""
     spec = mujoco.MjSpec.from_file(str(robot.mjcf))
     for texture in list(spec.textures):
         if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
@@ -139,7 +144,7 @@ def stage(robot: RobotModel, width: int, height: int, fine: bool) -> mujoco.MjMo
     look.quality.numslices, look.quality.numstacks = (28, 16) if fine else (16, 10)
     look.map.haze, look.map.shadowclip = 0.25, 2.0
     look.rgba.haze = [0.90, 0.93, 0.97, 1]
-    return spec.compile()
+    return spec
 
 
 class Painter:

@@ -11,9 +11,9 @@ from teleopd.drivers.source import SourceState
 from teleopd.robots.ipc.segment import SegmentMissing
 from teleopd.robots.model import JointTargets, LowState, Reference
 from teleopd.safety.words import Cause, Mode, SafetyStatus
-from teleopd.service.capture.records import FAILED, RECORDING, RecorderStatus, as_text
+from teleopd.service.capture.records import FAILED, NO_PICTURE, RECORDING, CameraStatus, RecorderStatus, as_text
 from teleopd.service.link_status import LinkStatus
-from teleopd.service.streams import LOOPS, Bus, HumanView, LoopStatus, PolicyStatus, SourceStatus
+from teleopd.service.streams import LOOPS, MOST_CAMERAS, Bus, HumanView, LoopStatus, PolicyStatus, SourceStatus
 from teleopd.service.telemetry.latency import RECENT, STAGES, Summary, summarise
 
 STATE_SILENT_NS = 1_000_000_000
@@ -40,6 +40,8 @@ class Snapshot(NamedTuple):
     link: LinkStatus | None = None
     recorder: RecorderStatus | None = None
     """None where nothing is recorded."""
+    cameras: tuple[CameraStatus, ...] = ()
+    """Of the recording."""
 
     @property
     def mode(self) -> Mode | None:
@@ -82,9 +84,12 @@ def read_snapshot(
         now_ns, newest("source_status"), newest("reference"), newest("shaped_reference"), newest("human"),
         newest("targets"), newest("state"), newest("safety_status"), loops, latency or {}, notes,
         newest("policy_status"), newest("link_status"), _live(newest("recorder_status"), now_ns),
+        tuple(seen for i in range(MOST_CAMERAS) if (seen := newest(f"camera_status_{i}")) is not None),
     )  # fmt: skip
 
 
+CAMERA_SILENT_NS = 10_000_000_000
+"""A camera whose thread said nothing for so long hangs in its driver; opening one may take half of it."""
 RECORDER_SILENT_NS = 5_000_000_000
 """A recorder that said nothing for so long is gone."""
 
@@ -150,6 +155,11 @@ def warnings(snapshot: Snapshot) -> list[str]:
         found.append(f"{snapshot.source.rejected} {frames} rejected" + (f", last: {sentence}" if sentence else ""))
     if snapshot.recorder is not None and snapshot.recorder.state == FAILED:
         found.append(as_text(snapshot.recorder.sentence))
+    found += [as_text(camera.sentence) for camera in snapshot.cameras if camera.state == NO_PICTURE]
+    found += [
+        f"camera '{as_text(camera.name)}' hangs" for camera in snapshot.cameras
+        if snapshot.now_ns - camera.t_ns > CAMERA_SILENT_NS and camera.state != NO_PICTURE
+    ]  # fmt: skip
     return found + list(snapshot.notes)
 
 

@@ -23,7 +23,9 @@ from teleopd.drivers.gamepad.pad import FASTEST
 from teleopd.drivers.gamepad.stick import Said
 from teleopd.robots.model import Array, RobotModel
 from teleopd.safety.words import Act
+from teleopd.service.console.bars import bars_html
 from teleopd.service.console.episode_keys import EpisodeKeys
+from teleopd.service.console.event_log import EventLog
 from teleopd.service.console.hidden import open_hidden
 from teleopd.service.console.panel import facts_html, mode_html
 from teleopd.service.console.scene import (
@@ -123,6 +125,7 @@ class BrowserView:
             self._episodes = EpisodeKeys(self.server, episodes)
         self._facts = self.server.gui.add_html("")
         self._panel_due_ns = 0
+        self._robot, self._log = robot, EventLog()
         self._scene = Stage(self.server, robot)
 
     @property
@@ -143,11 +146,14 @@ class BrowserView:
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring page and scene up to date; costs nothing while nobody looks."""
+        self._log.see(snapshot)
         if not self.server.get_clients():
             return
         if snapshot.now_ns >= self._panel_due_ns:
             self._panel_due_ns = snapshot.now_ns + round(1e9 / PANEL_HZ)
-            self._head.content, self._facts.content = mode_html(snapshot), facts_html(snapshot)
+            self._head.content = mode_html(snapshot)
+            more = bars_html(self._robot, snapshot) + self._log.html(snapshot.now_ns)
+            self._facts.content = facts_html(snapshot) + more
             if self._episodes is not None:
                 self._episodes.show(snapshot)
         state = scene_state(snapshot)

@@ -69,6 +69,8 @@ class PolicyRuntime:
         self._clip = None
         if card.clip is not None:
             self._clip = ClipTable(card, card.clip, model, self._network.policy)
+        self.observation: Float32 = np.zeros(0, dtype=np.float32)
+        """What the network was shown in the last tick, as the card lays it out; the next tick changes it."""
         self._repeats = card.clip is not None and card.clip.at_end == "repeat"
         self.clip_running = True
         """Whether the motion inside the ONNX goes on; False holds the pose it has reached."""
@@ -149,7 +151,7 @@ class PolicyRuntime:
                 self._clip_tick = 0
                 self._builder.realign()
             tracked = self._clip.at(self._clip_tick, moving=self.clip_running)
-        observation = self._builder.build(tracked, state, window)
+        self.observation = observation = self._builder.build(tracked, state, window)
         if not _finite(observation):
             return False
         self._network.set("clip_time", self._clip_tick)

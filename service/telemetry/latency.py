@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from teleopd.safety.words import Mode
+from teleopd.service.latency_status import BUCKETS_MS, LatencyStatus
+from teleopd.service.latency_status import STAGES as STAGES
 
-STAGES = ("receipt_to_reference", "receipt_to_target", "receipt_to_command", "policy", "retarget")
-"""Stages in report order: datagram receipt to reference published, to targets published, to command written; the
-policy's own time; the retargeter's own time."""
 CAP = 100_000
 """Samples kept a stage (400 kB): 13 minutes at 120 Hz, 33 minutes at 50 Hz are exact."""
 RECENT = 512
@@ -55,6 +54,9 @@ class Samples:
         self._recent = np.zeros(RECENT, dtype=np.float32)
         self.n = 0
         self.max = -np.inf
+        self.counts = np.zeros(len(BUCKETS_MS) + 1, dtype=np.int64)
+        """All values in the bins of `BUCKETS_MS`."""
+        self.sum = 0.0
 
     def add(self, values: npt.NDArray[Any]) -> None:
         """Take (k,) values; those that are not finite are ignored."""
@@ -64,6 +66,8 @@ class Samples:
         at = (self.n + np.arange(len(values)))[-RECENT:]
         self._recent[at % RECENT] = values[-RECENT:]
         self.max = max(self.max, float(values.max()))
+        self.counts += np.bincount(np.searchsorted(BUCKETS_MS, values), minlength=len(self.counts))
+        self.sum += float(values.sum(dtype=np.float64))
         room = min(self._cap - self._filled, len(values))
         self._grow(self._filled + room)
         self._kept[self._filled : self._filled + room] = values[:room]
@@ -141,3 +145,11 @@ class StageLatencies:
     def recent(self) -> Mapping[str, Summary]:
         """Of the newest samples, for a live display."""
         return {stage: samples.recent() for stage, samples in self._samples.items()}
+
+    def status(self, now_ns: int) -> LatencyStatus:
+        """For those who may not drain the logs."""
+        samples = self._samples.values()
+        recent = [[np.nan if figure is None else figure for figure in one.recent()[:4]] for one in samples]
+        return LatencyStatus(
+            now_ns, np.stack([one.counts for one in samples]), np.array([one.sum for one in samples]), np.array(recent)
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ SCHEMA = "teleopd.run_report/1"
 FRAMES = ("received", "used", "dropped", "rejected", "late")
 FALL_TILT_RAD = float(np.radians(60.0))
 """A pelvis tilted further is a fall; the policies' own recovery stays below 45 degrees."""
+PUBLISH_NS = 500_000_000
+"""How often the latencies of each stage are published to other processes."""
 MAX_MODES = 10_000
 """Mode changes kept; a run that flickers more is cut, not grown."""
 ON_ITS_FEET = frozenset({Mode.ARMED, Mode.ACTIVE, Mode.HOLD, Mode.RETURN})
@@ -78,6 +81,7 @@ class RunCollector:
         self._tilted: list[_Change] = []
         self._fell_at_ns: int | None = None
         self._seen: dict[str, int] = {}
+        self._published_ns = 0
         self.lost_rows = 0
         """Log rows lost because the rings were not drained in time; the figures are of the others."""
 
@@ -98,11 +102,18 @@ class RunCollector:
         if safety is not None:
             self.note_safety(safety)
         self._link.collect(bus)
+        self._publish_latencies(bus)
         for name in LOOPS:
             loop = bus.slot(f"loop_{name}").read()
             if loop is not None:
                 self.note_loop(name, loop)
         return drained
+
+    def _publish_latencies(self, bus: Bus) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns - self._published_ns >= PUBLISH_NS:
+            self._published_ns = now_ns
+            bus.slot("latency_status").write(self.latencies.status(now_ns))
 
     def add_references(self, rows: npt.NDArray[Any]) -> None:
         """Rows of `ReferenceLog`."""

@@ -17,7 +17,7 @@ def main(out):
 """
 PARENT = """
 import sys
-import teleopd.launch.cli
+import teleopd.launch.commands.serve
 from teleopd.launch.processes import ProcessSpec, Processes
 
 assert "mujoco" in sys.modules
@@ -37,3 +37,10 @@ def test_robot_io_child_loads_no_physics_inference_or_web(tmp_path: Path):
     loaded = {name.partition(".")[0] for name in out.read_text().split()}
     assert "teleopd" in loaded
     assert loaded & {"mujoco", "onnxruntime", "viser", "aiohttp", "av", "rich", "tyro", "mink", "msgspec"} == set()
+
+
+def test_the_command_that_stops_a_robot_waits_for_no_physics_to_load():
+    code = "import sys, teleopd.launch.cli as cli; cli.COMMANDS['ctl']; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "teleopd" in loaded and loaded & {"mujoco", "onnxruntime", "viser", "aiohttp", "numba", "scipy"} == set()

@@ -337,7 +337,7 @@ def test_preview_is_kinematic_whatever_the_file_says(
 @pytest.mark.parametrize("command", [Serve, Preview])
 def test_flags_and_their_defaults_are_those_of_the_configuration(command: type):
     defaults = RunConfig()
-    own = {"config", "json", "device", "compliance", "safety"}  # device, safety: pairs typed, tables in a file
+    own = {"config", "json", "device", "camera", "compliance", "safety"}  # pairs typed, tables in a file
     own |= {"speed", "workspace", "freeze_legs"}  # other names of safety limits
     shown = {name: field.default for name, field in command.__dataclass_fields__.items() if name not in own}
     assert shown == {name: getattr(defaults, name) for name in shown}

@@ -103,7 +103,7 @@ def test_safety_limits_are_not_set_through_the_environment():
         ({"character": 256}, "character is 256; give 0 to 255, or -1 for the first one heard"),
         ({"character": -2}, "character is -2; give 0 to 255, or -1 for the first one heard"),
         ({"solver": "slow"}, "solver 'slow' is not one of: auto, fast, compiled, mink"),
-        ({"mode": "legs"}, "mode 'legs' is not one of: whole"),
+        ({"mode": "legs"}, "mode 'legs' is not one of: whole, arms"),
         ({"physics_hz": 200.0}, "physics_hz is 200; give a multiple of 500, up to 10000"),
         ({"physics_hz": 10_500.0}, "physics_hz is 10500; give a multiple of 500, up to 10000"),
         ({"physics_hz": 750.0}, "physics_hz is 750; give a multiple of 500, up to 10000"),

@@ -231,3 +231,26 @@ def test_a_motor_process_that_fell_silent_is_not_waited_for():
     assert not s.ended
     s.step(last, START + SILENT_NS + 1)
     assert s.ended
+
+
+def test_a_robot_with_a_ladder_of_its_own_is_left_standing():
+    """Over LCM the bridge balances it: an ordinary end here is no reason to damp it there; a second Ctrl-C is."""
+    s = OperatorScript(auto_engage=False, virtual=False, countdown_s=10.0, leaves=True)
+    s.ask_end()
+    assert s.step(status(Mode.ACTIVE, START), START).act is Act.STOP and not s.ended
+    assert s.step(status(Mode.RETURN, START, stopped=True), START).act is Act.NONE and not s.ended
+    assert s.step(status(Mode.ARMED, START, stopped=True), START).act is Act.NONE and not s.ended
+    later = START + 50 * MS
+    assert s.step(status(Mode.ARMED, later, stopped=True), later).act is Act.NONE and s.ended
+    for mode in (Mode.IDLE, Mode.READY):
+        s = OperatorScript(auto_engage=False, virtual=False, countdown_s=10.0, leaves=True)
+        s.ask_end()
+        assert s.step(status(mode, START), START).act is Act.NONE and s.ended
+    s = OperatorScript(auto_engage=False, virtual=False, countdown_s=10.0, leaves=True)
+    s.ask_end()
+    s.ask_end()
+    assert s.step(status(Mode.ACTIVE, START), START).act is Act.DAMP
+    s = OperatorScript(auto_engage=True, virtual=False, countdown_s=10.0, leaves=True)
+    s.found_virtual(0.6)
+    s.ask_end()
+    assert s.step(status(Mode.READY, START), START) == Step(Act.DAMP, gantry=Gantry.HANG), "it stands on us alone"

@@ -228,7 +228,8 @@ def test_what_a_terminal_sends_to_all_reaches_no_child_not_even_one_that_still_s
 def test_the_table_says_who_may_die_and_who_ends_first():
     assert {name: row.when_it_dies for name, row in TABLE.items()} == {
         "source": "restart", "control": "restart", "standby": "restart", "robot-io": "restart_damped",
-        "virtual-robot": "report", "console": "report", "recorder": "restart",
+        "virtual-robot": "report", "console": "report", "recorder": "restart", "cameras": "restart",
+        "telemetry": "restart", "bridge": "restart", "arms": "restart",
     }  # fmt: skip
     order = {name: row.end_order for name, row in TABLE.items()}
     assert order["source"] < order["robot-io"] < order["control"] == order["standby"] < order["virtual-robot"]

@@ -99,6 +99,36 @@ def test_the_flags_reach_the_configuration(tmp_path: Path, monkeypatch: pytest.M
     ]  # fmt: skip
 
 
+def test_cameras_reach_the_configuration_and_mistakes_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asked: list[RunConfig] = []
+    monkeypatch.setattr(serve, "serve", lambda config, **_: asked.append(config) or 0)
+    url = "zmq://robot:5555"
+    assert teleop("serve", "--record", "out", "--camera", "head=virtual?size=64x48", f"hand={url}", "--sounds") == 0
+    assert asked[0].camera == {"head": "virtual?size=64x48", "hand": url} and asked[0].sounds
+    file = tmp_path / "run.toml"
+    file.write_text(f'record = "out"\n[camera]\nhead = "{url}"\n')
+    assert teleop("serve", "--config", str(file), "--camera", "side=virtual") == 0
+    assert asked[1].camera == {"head": url, "side": "virtual"}
+    for words, sentence in (
+        (("--camera", "head=virtual"), "camera is for recordings; give --record DIR too"),
+        (("--record", "o", "--camera", "virtual"), "camera 'virtual' is not of the form NAME=URL, as head=virtual"),
+        (("--record", "o", "--camera", "a=virtual", "a=zmq://h:1"), "camera 'a' is given twice"),
+    ):
+        assert teleop("serve", *words) != 0
+        assert sentence in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(CommandError, match=r"^camera 'head': 'http://x' is none of virtual, "):
+        recording_folder(RunConfig(record=str(tmp_path / "x"), camera={"head": "http://x"}))
+
+
+def test_a_cameras_password_is_in_no_file(tmp_path: Path):
+    config = RunConfig(record=str(tmp_path), camera={"yard": "rtsp://ada:secret@cam/live"})
+    header = header_of(config, MODEL, None, "")
+    assert header.cameras == ("yard",) and b"secret" not in header.attachments["config.json"]
+    assert json.loads(header.attachments["config.json"])["camera"] == {"yard": "rtsp://cam/live"}
+
+
 def test_an_episode_says_what_ran(tmp_path: Path):
     config = RunConfig(task='stack "a/b" 👋', source="pico", record=str(tmp_path), notes="left hand")
     policy = resolve(None, MODEL)

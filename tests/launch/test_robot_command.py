@@ -52,6 +52,12 @@ def test_a_link_finds_it_releases_it_and_reads_it():
     [
         (["--domain", "233"], "domain is 233; valid: 0 to 232"),
         (["--interface", "a b"], "'a b' is not the name of a network interface; see: ip link"),
+        (["--physics-hz", "200"], "publish_hz is 500; it must divide physics_hz 200"),
+        (["--battery", "0"], "battery is 0 %; give 1 to 100"),
+        (["--link", "lcm", "--lcm-url", "x"], "'x' is not an LCM URL; write udpm://GROUP:PORT?ttl=N with a group of "
+         "224.0.0.0 to 239.255.255.255, such as udpm://239.255.76.67:7667?ttl=0 (this computer only) or ttl=1 (the "
+         "local network)"),
+        (["--lcm-url", "udpm://239.255.76.67:7667?ttl=0"], "--lcm-url is for link lcm; give --link lcm with it"),
         (["--seconds", "0"], "--seconds is 0.0; give a positive number"),
     ],
 )

@@ -69,6 +69,7 @@ def test_all_is_well():
         ({"remote": False}, "note", "does not hear its remote control", "keep it in hand"),
         ({"commands": 1000}, "problem", "another program sends rt/lowcmd at 500 Hz", "two would fight"),
         ({"topics": TOPICS | {"rt/lowcmd": ("x", 1)}}, "note", "another program can send rt/lowcmd", "before you"),
+        ({"topics": TOPICS | {"rt/arm_sdk": ("x", 1)}}, "note", "another program can send rt/arm_sdk", "mode arms"),
         ({"controller": "ai"}, "note", "the robot's controller 'ai' owns the motors", "--release-controller"),
         ({"controller": None, "controller_trouble": "no motion_switcher service"}, "problem",
          "no motion_switcher service", "restart the robot"),

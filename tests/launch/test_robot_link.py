@@ -75,10 +75,14 @@ def test_engaging_alone_over_the_network_is_for_loopback(monkeypatch: pytest.Mon
         "auto_engage_virtual is refused on interface 'eth9': a robot proves that it is virtual on 'lo' only"
     )
     assert refused(auto_engage_virtual=True) == (
-        "auto_engage_virtual is for link dds; on link 'sim' give --auto-engage"
+        "auto_engage_virtual is for links dds and lcm; on link 'sim' give --auto-engage"
     )
-    assert refused(link="lcm", auto_engage_virtual=True) == (
-        "auto_engage_virtual is for link dds; on link 'lcm' only a virtual robot may engage by itself"
+    assert refused(link="other", auto_engage_virtual=True) == (
+        "auto_engage_virtual is for links dds and lcm; on link 'other' only a virtual robot may engage by itself"
+    )
+    assert refused(link="lcm", lcm_url="udpm://239.255.76.67:7667?ttl=1", auto_engage_virtual=True) == (
+        "auto_engage_virtual is refused on udpm://239.255.76.67:7667?ttl=1: a robot proves that it is virtual with "
+        "ttl=0 only, which reaches no other computer"
     )
     monkeypatch.setenv("TELEOPD_RELEASE_CONTROLLER", "1")
     assert not link_options(RunConfig(link="dds", interface="eth9")).release

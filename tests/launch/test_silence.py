@@ -91,7 +91,7 @@ def test_one_word_of_either_kind_is_enough(bus: Bus):
 def test_a_process_that_has_not_spoken_yet_has_time_to_start(bus: Bus):
     made = children([], *WORDS)
     assert look(made, bus, START + 30 * SECOND) == []
-    assert sorted(look(made, bus, START + 31 * SECOND)) == sorted(set(WORDS) - {"source"})
+    assert sorted(look(made, bus, START + 31 * SECOND)) == sorted(set(WORDS) - set(PATIENCE_NS))
     assert sorted(look(made, bus, START + 41 * SECOND)) == sorted(WORDS)
 
 

@@ -234,5 +234,5 @@ def test_an_orphaned_policy_balances_on_for_as_long_as_the_motor_process_lives(
     now = 10**11
     monkeypatch.setattr(control_process.time, "monotonic_ns", lambda: now)
     parent: Any = Parent(orphaned=orphaned)
-    assert control_process._service_gone(parent, status_at(now - silent_ms * 1_000_000)) is gone
-    assert control_process._service_gone(parent, None) is orphaned
+    assert control_process.service_gone(parent, status_at(now - silent_ms * 1_000_000)) is gone
+    assert control_process.service_gone(parent, None) is orphaned

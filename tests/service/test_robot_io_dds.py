@@ -132,7 +132,7 @@ def test_the_policy_reaches_the_robot_and_nothing_does_before_idle(rig: Rig):
     assert rows.enabled.all() and rows.mode_machine == 5
     status = rig.stage.link_status(7)
     counters = rig.link.counters
-    assert status == (7, 5, counters.received, 0, 0, 0, counters.sent, 0, 0, 0, 0)
+    assert status == (7, 5, counters.received, 0, 0, 0, counters.sent, 0, 0, 0, 0, 0, -1)
     assert status.received == rig.ticks // 2
 
 

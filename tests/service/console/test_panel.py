@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from teleopd.safety.words import Cause, Mode
-from teleopd.service.console.panel import facts_html, mode_html
+from teleopd.service.console.panel import facts_html, ladder_html, mode_html
 
 
 def words(html: str) -> str:
@@ -16,11 +16,24 @@ def words(html: str) -> str:
 @pytest.mark.parametrize("mode", list(Mode))
 def test_every_mode_is_shown_with_its_next_act(snapshot, make, mode):
     html = mode_html(snapshot._replace(safety=make["status"](mode)))
-    assert words(html).startswith(f"{mode.name} next: ")
+    assert words(html).startswith(f"{mode.name} IDLE READY ARMED ACTIVE next: ")
+
+
+@pytest.mark.parametrize(
+    ("mode", "rung"),
+    [
+        (Mode.CHECK, "IDLE"), (Mode.READY, "READY"), (Mode.ACTIVE, "ACTIVE"), (Mode.HOLD, "ACTIVE"),
+        (Mode.RETURN, "ARMED"), (Mode.DAMPED, None), (None, None),
+    ],
+)  # fmt: skip
+def test_the_ladder_marks_the_rung_the_robot_is_on(mode: Mode | None, rung: str | None):
+    marked = re.findall(r"color:white\">(\w+)<", ladder_html(mode))
+    assert marked == ([] if rung is None else [rung])
 
 
 def test_before_robot_io_spoke(snapshot):
-    assert words(mode_html(snapshot._replace(safety=None))) == "STARTING next: wait: the robot loop has not started"
+    html = mode_html(snapshot._replace(safety=None))
+    assert words(html) == "STARTING IDLE READY ARMED ACTIVE next: wait: the robot loop has not started"
 
 
 def test_facts(snapshot, make):

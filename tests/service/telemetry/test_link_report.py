@@ -34,7 +34,8 @@ def test_rate_is_of_the_whole_run_and_counters_add_up_over_a_restart():
     meter = LinkMeter()
     meter.note(status(1.0, 250, 100, bad_crc=3))
     assert meter.result() == {
-        "mode_machine": 5, "state_hz": None, **dict.fromkeys(COUNTS, 0), "received": 250, "sent": 100, "bad_crc": 3,
+        "mode_machine": 5, "battery_percent": None, "state_hz": None, **dict.fromkeys(COUNTS, 0), "received": 250,
+        "sent": 100, "bad_crc": 3,
     }  # fmt: skip
     meter.note(status(3.0, 1248, 1100, bad_crc=3, foreign_commands=2))
     result = meter.result()
@@ -45,6 +46,11 @@ def test_rate_is_of_the_whole_run_and_counters_add_up_over_a_restart():
     assert result is not None
     assert (result["received"], result["sent"], result["bad_crc"], result["frozen"]) == (1748, 1595, 3, 7)
     assert result["state_hz"] == 490.0, "since the restart"
+    charged = status(6.0, 600)._replace(battery=42)
+    meter.note(charged)
+    result = meter.result()
+    assert result is not None and result["battery_percent"] == 42
+    assert link_words(charged).endswith("battery 42 %") and "battery" not in link_words(status(1.0, 1))
 
 
 def test_it_reads_the_slot(tmp_path: Path):

@@ -7,9 +7,11 @@ import pytest
 
 from teleopd.drivers.health import Content
 from teleopd.drivers.source import SourceState
+from teleopd.service.latency_status import STAGES
 from teleopd.service.link_status import LinkStatus
 from teleopd.service.streams import LoopStatus, SourceStatus
-from teleopd.service.telemetry.metrics import link_metrics, loop_metrics, source_metrics
+from teleopd.service.telemetry.latency import StageLatencies
+from teleopd.service.telemetry.metrics import latency_metrics, link_metrics, loop_metrics, source_metrics
 
 NOW = 5 * 10**9
 
@@ -69,4 +71,21 @@ def test_loops():
 def test_link_counters():
     found = link_metrics(LinkStatus(7, 5, *range(10, 19)))
     assert found["teleopd_link_received_total"] == 10.0 and found["teleopd_link_hardware_changes_total"] == 18.0
-    assert len(found) == 9 and all(type(value) is float for value in found.values())
+    assert len(found) == 10 and all(type(value) is float for value in found.values())
+
+
+def test_latencies_come_from_the_logs_and_stages_without_a_sample_are_left_out():
+    latencies = StageLatencies()
+    rows = np.zeros(100, dtype=[("t_ns", "<i8"), ("t_published_ns", "<i8"), ("retarget_us", "<f8")])
+    rows["t_published_ns"] = np.arange(1, 101) * 100_000  # 0.1 to 10 ms
+    rows["retarget_us"] = 400.0
+    latencies.add_references(rows)
+    status = latencies.status(NOW)
+    found = latency_metrics(status)
+    assert found["teleopd_latency_retarget_p50_seconds"] == pytest.approx(0.0004)
+    assert found["teleopd_latency_receipt_to_reference_max_seconds"] == pytest.approx(0.01)
+    assert not any("_policy_" in name or "_to_target_" in name for name in found)
+    reference, retarget = STAGES.index("receipt_to_reference"), STAGES.index("retarget")
+    assert status.counts[reference, :7].tolist() == [5, 5, 10, 10, 20, 25, 25]
+    assert status.counts[retarget].tolist() == [100] + [0] * 16
+    assert status.sum_ms[reference] == pytest.approx(505.0)

@@ -1,0 +1,39 @@
+"""`teleop bugreport`: one archive to attach to a report of a fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from teleopd.launch import registry
+from teleopd.launch.bug_report import collect, write_archive
+from teleopd.launch.errors import CommandError
+from teleopd.launch.flags import RobotFlag
+
+
+@dataclass(frozen=True, slots=True)
+class BugReport:
+    """Pack versions, configuration, logs and the last state into one archive, without names, addresses, tokens."""
+
+    out: Path | None = None
+    """The archive; teleopd-bugreport-<time>.tar.gz in this folder when not given."""
+    robot: RobotFlag = "unitree_g1"
+    config: Path | None = None
+    """Run file to include; those in /etc/teleopd are."""
+    log_folder: str = ""
+    """Folder of the logs, as for `teleop serve`; none: no logs."""
+
+    def run(self) -> int:
+        """Write it, and say what is in it: look before you send it."""
+        if self.config is not None and not self.config.is_file():
+            raise CommandError(f"--config {self.config} is not a file")
+        out = self.out or Path(f"teleopd-bugreport-{datetime.now(UTC):%Y%m%dT%H%M%S}.tar.gz")
+        if not out.parent.is_dir() or out.is_dir():
+            raise CommandError(f"--out {out}: give a file in a folder that exists")
+        files = collect(registry.load("robot", self.robot), self.config, self.log_folder)
+        write_archive(files, out)
+        for name, text in sorted(files.items()):
+            print(f"{len(text):>9} {name}")
+        print(f"wrote {out}; it was cleaned of names, home folders, addresses and tokens, yet look before you send it")
+        return 0
