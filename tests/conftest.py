@@ -38,7 +38,7 @@ def ordinary_priority() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Scenarios run one at a time, on one worker: each starts a whole service. Everything else goes anywhere.
+    """Scenarios run one at a time, on one worker: each starts a whole service, or a browser. The rest goes anywhere.
 
     `xdist_group` says the same, but pytest 9.2 ignores what pytest-xdist 3.8 makes of it.
     """
@@ -46,7 +46,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class OneServiceAtATime(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "scenarios" if "scenarios/" in nodeid else nodeid
+            return "scenarios" if "scenarios/" in nodeid or "test_browser" in nodeid else nodeid
 
     return OneServiceAtATime(config, log) if config.getvalue("dist") == "loadgroup" else None
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hmac
 import http
+import io
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -45,5 +46,5 @@ def _only_with(secret: str) -> Iterator[None]:
 
 def open_hidden(secret: str) -> viser.ViserServer:
     """A viser server that answers requests with `SECRET_HEADER: secret` only."""
-    with _STARTING, _only_with(secret):
+    with _STARTING, _only_with(secret), contextlib.redirect_stdout(io.StringIO()):  # it prints a banner
         return viser.ViserServer(host=HOST, port=0, label="teleopd", verbose=False)

@@ -128,7 +128,11 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return 3
 
     monkeypatch.setattr(policy_train.importlib.util, "find_spec", lambda _name: object())
-    monkeypatch.setattr(policy_train.importlib, "import_module", lambda _name: SimpleNamespace(main=main))
+    real, trainer = policy_train.importlib.import_module, SimpleNamespace(main=main)
+    monkeypatch.setattr(
+        policy_train.importlib, "import_module",
+        lambda name: trainer if name.startswith("teleopd.service.policy.train") else real(name),
+    )  # fmt: skip
     return calls
 
 

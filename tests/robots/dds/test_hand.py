@@ -21,7 +21,7 @@ from teleopd.robots.links.sim.wire import (
     control_codec,
     truth_codec,
 )
-from teleopd.robots.virtual import dds_peer
+from teleopd.robots.virtual import dds_peer, turns
 from teleopd.robots.virtual.dds_peer import DdsPeer
 from teleopd.robots.virtual.guided import Guided
 from teleopd.robots.virtual.robot import VirtualRobot
@@ -148,7 +148,7 @@ def test_the_nonce_of_another_is_no_proof(rig: Rig, hand: DdsHand):
         assert other.truth() is None
         time.sleep(0.02)
         rig.tick()  # hears the first one's last words
-        rig.tick(dds_peer.HAND_GONE_NS)  # nobody repeats the first one's wish any more
+        rig.tick(turns.HAND_GONE_NS)  # nobody repeats the first one's wish any more
         rig.until(lambda: other.is_virtual(rig.now))
     finally:
         other.close()
@@ -180,7 +180,7 @@ def test_whoever_takes_over_finds_the_robot_at_its_start(rig: Rig):
     first.close()
     first.close()
     assert not first.is_virtual(rig.now)
-    rig.tick(dds_peer.HAND_GONE_NS)
+    rig.tick(turns.HAND_GONE_NS)
     second = DdsHand(MODEL, "lo", DOMAIN)
     try:
         rig.until(lambda: second.is_virtual(rig.now))
