@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import resource
 import signal
+import threading
 import time
 from types import FrameType
 from typing import NoReturn
@@ -13,6 +15,19 @@ from typing import NoReturn
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.rates import Rate
 from teleopd.service.streams import LoopStatus
+
+
+def follow_the_parent() -> None:
+    """First act of a worker of a pool: it ends in silence on Ctrl-C, and when its parent is gone, however that went."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def watch(parent: int) -> None:
+        multiprocessing.connection.wait([parent])
+        os._exit(1)
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()
 
 
 class Ending:

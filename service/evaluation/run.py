@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from teleopd.drivers.source import SourceError
+from teleopd.service.child import follow_the_parent
 from teleopd.service.evaluation.clips import clip_name
 from teleopd.service.evaluation.robot_motion import NotAMotion
 from teleopd.service.evaluation.trial import Trial, run_trial
@@ -63,7 +63,7 @@ def _spread(
     trials: Sequence[T], jobs: int, attempt: Callable[[T], dict[str, Any]]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(trials)), mp_context=context, initializer=_die_quietly) as pool:
+    with ProcessPoolExecutor(min(jobs, len(trials)), mp_context=context, initializer=follow_the_parent) as pool:
         open_: dict[Future[dict[str, Any]], int] = {pool.submit(attempt, trial): i for i, trial in enumerate(trials)}
         try:
             while open_:
@@ -76,11 +76,6 @@ def _spread(
         finally:
             for future in open_:
                 future.cancel()
-
-
-def _die_quietly() -> None:
-    """Ctrl-C reaches the workers too: they end without a traceback each."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def summaries(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -136,6 +136,12 @@ class Service:
             [*TELEOP, "ctl", *arguments], env=self.environment, capture_output=True, text=True, timeout=LONG_S
         )
 
+    def accepts(self, act: str) -> None:
+        """An act that nothing blocks, once nothing does: what starts up may block it for a moment."""
+        until(lambda: self.status().blocked_by < 0, f"nothing blocks {act}; it is {self.mode}\n{self.log()}")
+        answer = self.ctl(act)
+        assert answer.returncode == 0, f"{act}: {answer.stderr}\n{self.log()}"
+
     def left(self) -> list[psutil.Process]:
         """Processes of the service that still run after its end."""
         def runs(child: psutil.Process) -> bool:

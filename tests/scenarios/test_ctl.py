@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from teleopd.safety.words import Act, Mode, OperatorCommand
-from teleopd.service.streams import SourceStatus
 
 from .conftest import LONG_S, TELEOP, Service, StartService, times, until, without_flicker
 
@@ -53,6 +52,7 @@ def story(start_service: StartService) -> Story:
     told.ask("arm too early", "arm")
     told.refused_by_token = write_with_a_wrong_token(service, Act.READY)
     told.mode_after_token = Mode(service.status().mode)
+    until(lambda: service.status().blocked_by < 0, "nothing blocks what comes")
     told.ask("ready")
     told.second_serve = subprocess.run(
         [*TELEOP, "serve", "--no-view", "--port", "1"], env=service.environment, capture_output=True, text=True,
@@ -60,8 +60,8 @@ def story(start_service: StartService) -> Story:
     )  # fmt: skip
     until(lambda: bool(service.status().ready_to_arm), "the ramp to stand ended")
     told.ask("arm")
-    status: SourceStatus = service.bus.slot("source_status").read()
-    assert status.used > 0
+    heard = service.bus.slot("source_status")
+    until(lambda: heard.read() is not None and heard.read().used > 0, "the source is heard")
     for _ in range(5):  # a press counts only while the source is fresh, which a busy machine may spoil
         until(lambda: service.status().blocked_by < 0, "the source has proved itself")
         told.ask("engage", "engage", "--seconds", "1.5", "--json")

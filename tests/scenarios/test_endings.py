@@ -53,7 +53,7 @@ def test_without_weights_serve_says_so_in_one_sentence_and_shows_the_motion(star
         "--source", "motion_file", "--motion", "wave", "--loop", program=(sys.executable, "-c", WITHOUT_WEIGHTS)
     )
     until(lambda: service.bus.slot("source_status").read() is not None, "the source is up")
-    until(lambda: service.bus.slot("source_status").read().used > 10, "references are made")
+    until(lambda: service.bus.slot("source_status").read().used > 60, "references are made")
     assert sorted(child.name() for child in service.see_children() if child.name() != "python") == ["teleop:source"]
     service.interrupt()
     assert service.end() == 0

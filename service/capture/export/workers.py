@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from teleopd.service.child import follow_the_parent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,14 +55,6 @@ def _pool(processes: int) -> ProcessPoolExecutor:
 
 
 def _follow_the_parent() -> None:
-    """On Ctrl-C, and when its parent is gone, a worker ends at once and in silence: files get their names last."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Ends at once when its parent does: files get their names last."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-    def watch(parent: int) -> None:
-        multiprocessing.connection.wait([parent])
-        os._exit(1)
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()
+    follow_the_parent()

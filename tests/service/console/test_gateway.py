@@ -182,7 +182,7 @@ def test_no_more_pages_than_it_may_serve(console: Served):
     until(lambda: console.gateway._pages == 0, "they are gone")
 
 
-def test_a_thousand_silent_connections_crowd_nobody_out(console: Served):
+def test_hundreds_of_silent_connections_crowd_nobody_out(console: Served):
     with contextlib.ExitStack() as stack:
         for i in range(300):
             one = stack.enter_context(socket.create_connection(("127.0.0.1", console.access.port), timeout=30))
