@@ -28,6 +28,11 @@ FILES = ("gate", "limits", "overlap", "joint_steps", "thresholds", "failsafe", "
 FOLDERS = ("robots", "safety")
 EQUIVALENT: dict[str, str] = {
     "gate: self._turn = 0: 0 -> 1": "which of two equal buffers is filled first",
+    "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
+    "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
+    "self._before is not None": "measures again what it knows",
+    "overlap: if (gaps < least).any():: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
+    "overlap: if (tried < least).any():: tried < least -> tried <= least": "exactly the limit less 1 nm",
     "overlap: for i in np.flatnonzero(gaps < least):: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
 }
 """'file: source line: original -> mutated' of mutants that no test can kill, and why."""

@@ -79,3 +79,11 @@ def test_whatever_is_asked_speed_and_growth_of_speed_are_bounded(asked: list[tup
         assert now >= min(speed - 300.0 * dt, 0.0) - 1e-6
         assert min(before, wanted) - 1e-9 <= q[0] <= max(before, wanted) + 1e-9, "never past what is asked"
         before, speed = float(q[0]), now
+
+
+def test_nothing_is_held_before_the_first_step_and_after_a_rest():
+    made = steps()
+    assert made.held_joints == 0
+    made.held_joints = 3
+    made.rest()
+    assert made.held_joints == 0

@@ -100,6 +100,16 @@ def test_it_is_the_pose_before_this_step_that_is_compared_with_whatever_it_let_p
     assert held.any() and gap(kept) >= -DEEPEST - 1e-8, "from outside it may not go in"
 
 
+def test_a_limb_that_is_held_still_moves_where_it_can():
+    """The arm may go no deeper into the hip; its wrist turns on, and the shoulder comes out."""
+    deeper = HAND_IN_HIP + 0.02 * (HAND_IN_HIP - MODEL.q_stand)
+    wrist, shoulder = INDEX["left_wrist_roll_joint"], INDEX["left_shoulder_roll_joint"]
+    deeper[wrist] = HAND_IN_HIP[wrist] + 0.05
+    kept, held = Overlap(MODEL, DEEPEST).keep(deeper, HAND_IN_HIP)
+    assert held.any() and held[shoulder] and not held[wrist]
+    assert kept[wrist] == deeper[wrist] and kept[shoulder] == HAND_IN_HIP[shoulder]
+
+
 def test_a_leg_that_swings_into_a_held_arm_holds_everything():
     hangs = posed(left_shoulder_roll=0.02, left_elbow=0.9, left_shoulder_pitch=0.1)
     overlap, before, everything = Overlap(MODEL, 0.0), hangs, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -120,12 +121,22 @@ class Service:
         self.children += [child for child in found if child not in self.children]
         return found
 
+    def _named(self, name: str) -> list[psutil.Process]:
+        found = []
+        for child in self.see_children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended since
+                if child.name() == f"teleop:{name}"[:15]:
+                    found.append(child)
+        return found
+
     def child(self, name: str) -> psutil.Process:
         """The running child of that row of the process table."""
-        return next(child for child in self.see_children() if child.name() == f"teleop:{name}"[:15])
+        until(lambda: self.has_child(name), f"{name} runs")
+        return self._named(name)[0]
 
-    def has_child(self, name: str) -> bool:
-        return any(child.name() == f"teleop:{name}"[:15] for child in self.see_children())
+    def has_child(self, name: str, beside: int = 0) -> bool:
+        """Whether one runs. `beside`: and it is not this one."""
+        return any(child.pid != beside for child in self._named(name))
 
     def emulate(self, *flags: str, device: str = "xsens") -> Emulator:
         self._emulators.append(Emulator(self.port, *flags, device=device, environment=self.environment))
