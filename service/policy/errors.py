@@ -196,8 +196,8 @@ class GoldenMismatch(PolicyError):
 class TooSlow(PolicyError):
     """One inference takes longer than the period of the policy."""
 
-    def __init__(self, card: str, median_ms: float, period_ms: float) -> None:
-        super().__init__(f"policy '{card}' takes {median_ms:.1f} ms a step here, its period is {period_ms:g} ms")
+    def __init__(self, card: str, quickest_ms: float, period_ms: float) -> None:
+        super().__init__(f"policy '{card}' takes {quickest_ms:.1f} ms a step here, its period is {period_ms:g} ms")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
