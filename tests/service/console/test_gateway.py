@@ -157,7 +157,7 @@ def test_a_page_that_sends_what_no_page_sends_is_cut_and_the_others_stay(console
         with pytest.raises(websockets.exceptions.ConnectionClosed) as caught:
             while True:
                 page.recv(timeout=30)
-        assert caught.value.rcvd is not None and caught.value.rcvd.code in (1008, 1009)
+        assert caught.value.rcvd is None or caught.value.rcvd.code in (1008, 1009), "closed, or reset with data unread"
         other.send(said(CAMERA))
         assert other.recv(timeout=30)
 
