@@ -1,7 +1,8 @@
 """Where compiled code is kept between runs: one folder for each version of what is compiled. Imports no numba.
 
 numba looks only at the file of a function for changes, not at the files of what it calls; a folder named after all of
-them cannot serve stale code, and works where the package itself is installed read-only.
+them cannot serve stale code, and works where the package itself is installed read-only. numba also asks that a file's
+place and time be those it compiled: they are part of the name, so that "ready" is never said of another checkout's.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def folder() -> Path:
     """The folder for this source, numba and Python, and this user; `XDG_CACHE_HOME` moves it."""
     digest = hashlib.sha256(f"{importlib.metadata.version('numba')} {sys.implementation.cache_tag}".encode())
     for source in SOURCES:
+        digest.update(f"{source} {source.stat().st_mtime_ns}".encode())
         digest.update(source.read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "teleopd" / f"compiled-{digest.hexdigest()[:16]}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 import mujoco
 import numpy as np
@@ -180,7 +182,13 @@ def test_the_cache_moves_with_its_sources(tmp_path, monkeypatch: pytest.MonkeyPa
     source = tmp_path / "steps.py"
     source.write_text("x = 1")
     monkeypatch.setattr(cache, "SOURCES", (*cache.SOURCES, source))
-    assert cache.folder() != before
+    after = cache.folder()
+    assert after != before
+    os.utime(source, (1.0, 1.0))
+    touched = cache.folder()
+    assert touched != after, "numba compiles a touched file anew"
+    monkeypatch.setattr(cache, "SOURCES", (*cache.SOURCES[:-1], source.rename(tmp_path / "moved.py")))
+    assert cache.folder() != touched, "numba compiles a moved file anew"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.folder().parent == tmp_path / "teleopd" and not cache.is_ready()
 
