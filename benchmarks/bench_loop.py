@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 
 from teleopd.launch.processes import Processes
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.link import LinkOptions
 from teleopd.robots.links.dds.low_state import LowStateEncoder
 from teleopd.robots.links.dds.motion_switcher import MotionSwitcherServer
 from teleopd.robots.links.dds.transport import Participant
-from teleopd.robots.model import JointTargets, LowState, RobotModel
+from teleopd.robots.model import JointTargets, RobotModel
 from teleopd.robots.rates import Rate, request_priority, request_real_time, sleep_until_ns
 from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.words import Act, Mode
@@ -93,16 +94,6 @@ def busy() -> None:
         sum(i * i for i in range(2000))
 
 
-def still(model: RobotModel, tick: int) -> LowState:
-    """A robot at rest in its stand pose."""
-    zeros = np.zeros(model.n)
-    return LowState(
-        0, tick, model.default_mode_machine, model.q_stand, zeros, zeros, np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3),
-        np.array([0.0, 0.0, 9.81]), np.full(model.n, 30.0), np.zeros(model.n, np.uint32), np.zeros(40, np.uint8), False,
-        np.zeros(3), np.zeros(3),
-    )  # fmt: skip
-
-
 def robot(domain: int, up: Any, begin: Any, end: Any, told: Any) -> None:
     """The robot's process: reports at 500 Hz, and the times of arrival of commands between `begin` and `end`."""
     request_real_time(90, None)  # above robot-io, so that its own looks are no reason for a gap
@@ -120,7 +111,7 @@ def robot(domain: int, up: Any, begin: Any, end: Any, told: Any) -> None:
             arrived.append(time.monotonic_ns())
         if looks % 10 == 0:
             server.poll()
-            states.write(encoder.encode(still(model, looks // 5)))
+            states.write(encoder.encode(state_at_rest(model, tick=looks // 5)))
             if not begin.is_set():
                 arrived.clear()
         looks += 1

@@ -15,27 +15,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.links.dds.cdr import LOW_CMD, LOW_STATE, LowCmdEncoder, checksum_stored
 from teleopd.robots.links.dds.idl import zero
 from teleopd.robots.links.dds.low_state import LowStateDecoder, LowStateEncoder
 from teleopd.robots.links.dds.transport import Participant
-from teleopd.robots.model import LowState, RobotModel
 
 TICKS = 1500
 WARM_UP = 100
 TARGET_US = 120.0
 TARGET_RATIO = 8.0
-
-
-def still(model: RobotModel) -> LowState:
-    """A robot at rest in its stand pose."""
-    zeros = np.zeros(model.n)
-    return LowState(
-        0, 1, model.default_mode_machine, model.q_stand, zeros, zeros, np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3),
-        np.zeros(3), np.full(model.n, 30.0), np.zeros(model.n, np.uint32), np.zeros(40, np.uint8), False, np.zeros(3),
-        np.zeros(3),
-    )  # fmt: skip
 
 
 def measure(robot: str) -> dict[str, dict[str, float]]:
@@ -49,7 +39,8 @@ def measure(robot: str) -> dict[str, dict[str, float]]:
     said = peer.writer("rt/lowstate", model.wire, "LowState_")
     while not (commands.matched and said.matched):
         time.sleep(0.01)
-    encoder, decoder, state = LowCmdEncoder(model), LowStateDecoder(model), LowStateEncoder(model).encode(still(model))
+    encoder, decoder = LowCmdEncoder(model), LowStateDecoder(model)
+    state = LowStateEncoder(model).encode(state_at_rest(model))
     rows = np.random.default_rng(0).normal(size=(5, model.n))
     low, layout = zero(model.wire, "LowCmd_"), LOW_CMD[model.wire]
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.links.lcm.messages import COMMAND, STATE, MessageCodec, command_fields
 from teleopd.robots.links.lcm.state import StateCodec, StatePublisher
 from teleopd.robots.links.lcm.transport import Network
-from teleopd.robots.model import LowState, RobotModel
 
 ROUNDS, WARM_UP = 3000, 200
 TARGET_MS = 0.2
@@ -30,22 +30,13 @@ PING, PONG, END = "bench_ping", "bench_pong", "bench_end"
 PAYLOAD = bytes(480)
 
 
-def still(model: RobotModel) -> LowState:
-    """A robot at rest in its stand pose."""
-    zeros = np.zeros(model.n)
-    return LowState(
-        0, 1, model.default_mode_machine, model.q_stand, zeros, zeros, np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3),
-        np.zeros(3), np.full(model.n, 30.0), np.zeros(model.n, np.uint32), np.zeros(40, np.uint8), False, np.zeros(3),
-        np.zeros(3),
-    )  # fmt: skip
-
-
 def answer(url: str, robot: str, ready: Any) -> None:
     """The other process: bytes for bytes, a report for a command."""
     model, network = load_robot(robot), Network(url)
     for channel in (PING, COMMAND, END):
         network.subscribe(channel)
-    codec, states, state = MessageCodec(command_fields(model.n)), StatePublisher(network, model, 1), still(model)
+    codec, states = MessageCodec(command_fields(model.n)), StatePublisher(network, model, 1)
+    state = state_at_rest(model)
     ready.set()
     tick = 0
     while True:

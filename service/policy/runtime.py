@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.model import Array, LowState, Reference, RobotModel
 from teleopd.service.policy.action import ActionMap
 from teleopd.service.policy.attitude import roll_pitch
@@ -79,9 +80,7 @@ class PolicyRuntime:
         """Median duration of one warm-up step [ms]."""
         check_weights(onnx)
 
-    def step(
-        self, reference: Reference, state: LowState, window: Sequence[Reference] | None = None
-    ) -> PolicyOutput:
+    def step(self, reference: Reference, state: LowState, window: Sequence[Reference] | None = None) -> PolicyOutput:
         """One tick. Returns arrays that later ticks leave alone. Never raises.
 
         `window`: references at `card.future_steps` ticks ahead, in that order; without it the present one is held. A
@@ -222,10 +221,4 @@ def _standing(card: Card, model: RobotModel) -> tuple[Reference, LowState]:
         nominal_hz=card.rate_hz, root_pos_w=height, root_quat_w=upright, root_lin_vel_w=zero, root_ang_vel_w=zero,
         q=model.q_stand, dq=still,
     )  # fmt: skip
-    state = LowState(
-        t_ns=0, tick=0, mode_machine=model.default_mode_machine, q=model.q_stand, dq=still, tau=still, quat_w=upright,
-        gyro_b=zero, accel_b=np.array([0.0, 0.0, 9.81]), temperature_c=still,
-        motor_fault=np.zeros(model.n, dtype=np.uint32), remote=np.zeros(40, dtype=np.uint8), has_odometry=True,
-        root_pos_w=height, root_lin_vel_w=zero,
-    )  # fmt: skip
-    return reference, state
+    return reference, state_at_rest(model)._replace(has_odometry=True, root_pos_w=height)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from teleopd.drivers.human_pose import MVN
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.leads import with_leads
 from teleopd.drivers.motion_file.library import load_motion
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.model import LowState
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Mode
@@ -83,10 +83,4 @@ def walking(twist2: ResolvedPolicy, walk: MotionClip) -> Callable[..., Walking]:
 @pytest.fixture
 def g1_state() -> LowState:
     """The G1 in its stand pose, at rest, upright."""
-    n = MODEL.n
-    return LowState(
-        t_ns=1_000_000_000, tick=1, mode_machine=MODEL.default_mode_machine, q=MODEL.q_stand.copy(), dq=np.zeros(n),
-        tau=np.zeros(n), quat_w=np.array([1.0, 0.0, 0.0, 0.0]), gyro_b=np.zeros(3),
-        accel_b=np.array([0.0, 0.0, 9.81]), temperature_c=np.full(n, 30.0), motor_fault=np.zeros(n, np.uint32),
-        remote=np.zeros(40, np.uint8), has_odometry=False, root_pos_w=np.zeros(3), root_lin_vel_w=np.zeros(3),
-    )  # fmt: skip
+    return state_at_rest(MODEL, 1_000_000_000)

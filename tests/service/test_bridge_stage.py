@@ -9,6 +9,7 @@ import pytest
 from tests.service.conftest import make_source_stage
 
 from teleopd.drivers.motion_file.clip import MotionClip
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.model import JointTargets, LowState, Reference
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.limits import SafetyLimits
@@ -56,9 +57,7 @@ def walking(twist2: ResolvedPolicy, walk: MotionClip) -> tuple[Bridged, Callable
     """The far policy has walked the robot for 3 s."""
     lock = Bridged(twist2)
     lock.arm()
-    stream = PoseStream(
-        make_source_stage(), lambda i: walk.pose(i, seq=i, t_ns=0), walk.fps, walk.frames, lock.now_ns
-    )
+    stream = PoseStream(make_source_stage(), lambda i: walk.pose(i, seq=i, t_ns=0), walk.fps, walk.frames, lock.now_ns)
     lock.run(stream, 1.2)
     lock.far_mode = Mode.ACTIVE  # its operator engages: that is the deadman here
     lock.run(stream, 3.0)
@@ -259,10 +258,7 @@ def remote(t_ns: int, q: float = 0.5, **changes: object) -> RemoteTargets:
 
 
 def state() -> LowState:
-    return LowState(
-        0, 0, 5, *np.zeros((3, N)), np.array([1.0, 0, 0, 0]), np.zeros(3), np.zeros(3), np.zeros(N),
-        np.zeros(N, np.uint32), np.zeros(40, np.uint8), False, np.zeros(3), np.zeros(3),
-    )  # fmt: skip
+    return state_at_rest(MODEL)._replace(q=np.zeros(N))
 
 
 MS = 1_000_000

@@ -13,8 +13,8 @@ import zmq
 from tests.service.capture.cameras.peers import jpeg, shade
 
 from teleopd.launch.processes import Processes
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.ipc.session import SessionOwner
-from teleopd.robots.model import LowState
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.camera_process import Feed
 from teleopd.service.capture.cameras.h264 import decoded
@@ -101,11 +101,7 @@ def test_pictures_of_a_server_and_of_the_virtual_head_come_into_the_episode(
 ):
     specs = camera_specs({"hand": f"zmq://127.0.0.1:{server.port}", "head": "virtual?size=64x48&fps=30"})
     header = EpisodeHeader("unitree_g1", MODEL.joint_names, ("Pelvis",), {}, {}, ("hand", "head"))
-    zeros = np.zeros(MODEL.n)
-    bus.slot("state").write(LowState(
-        time.monotonic_ns(), 1, 0, MODEL.q_stand, zeros, zeros, np.array([1.0, 0, 0, 0]), np.zeros(3), np.zeros(3),
-        zeros, np.zeros(MODEL.n, np.uint32), np.zeros(40, np.uint8), False, np.zeros(3), np.zeros(3),
-    ))  # fmt: skip
+    bus.slot("state").write(state_at_rest(MODEL, time.monotonic_ns()))
     processes, slot = Processes(lambda _sentence: None), bus.slot("recorder_status")
     wishes = EpisodeWishes(bus.slot("episode_ctl"), owner.session.token)
     processes.start("cameras", session=owner.session, robot="unitree_g1", cameras=specs)
@@ -131,9 +127,7 @@ def test_pictures_of_a_server_and_of_the_virtual_head_come_into_the_episode(
     assert set(episode.dropped) >= {"camera/hand", "camera/head"}
 
 
-def test_when_the_recorder_is_gone_pictures_are_lost_and_counted_and_a_key_frame_follows(
-    server: ImageServer, bus: Bus
-):
+def test_when_the_recorder_is_gone_pictures_are_lost_and_counted_and_a_key_frame_follows(server: ImageServer, bus: Bus):
     """Nobody drains the ring: it fills, the camera goes on. Then somebody does."""
     ring, stop = bus.ring("record_camera_0"), threading.Event()
     spec = camera_specs({"hand": f"zmq://127.0.0.1:{server.port}"})[0]

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from teleopd.launch.processes import Processes
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.model import JointCommand, LowState
 from teleopd.robots.rates import Rate
@@ -48,11 +49,7 @@ def bus(owner: SessionOwner) -> Bus:
 
 
 def low_state(t_ns: int) -> LowState:
-    zeros = np.zeros(N)
-    return LowState(
-        t_ns, 1, 0, MODEL.q_stand, zeros, zeros, np.array([1.0, 0, 0, 0]), np.zeros(3), np.zeros(3), zeros,
-        np.zeros(N, np.uint32), np.zeros(40, np.uint8), False, np.zeros(3), np.zeros(3),
-    )  # fmt: skip
+    return state_at_rest(MODEL, t_ns)
 
 
 def safety(t_ns: int, mode: Mode, causes: int = 0) -> SafetyStatus:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.link import LinkOptions
 from teleopd.robots.links.dds.cdr import LowCmdDecoder, LowCmdEncoder, MotorRows, checksum_stored
@@ -65,12 +66,7 @@ class Rig:
         """One report of the robot, waited for."""
         if not self.frozen:
             self.ticks += 2
-        zeros = np.zeros(N)
-        data = self.encoder.encode(LowState(
-            0, self.ticks, self.machine, MODEL.q_stand, zeros, zeros, np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3),
-            np.array([0.0, 0.0, 9.81]), np.full(N, 30.0), np.zeros(N, np.uint32), np.zeros(40, np.uint8), False,
-            np.zeros(3), np.zeros(3),
-        ))  # fmt: skip
+        data = self.encoder.encode(state_at_rest(MODEL, tick=self.ticks)._replace(mode_machine=self.machine))
         if self.corrupt:
             data = data[:200] + bytes([data[200] ^ 1]) + data[201:]
         counters = self.link.counters
@@ -196,9 +192,7 @@ def test_the_limits_in_force_are_those_of_the_variant_that_was_reported(reported
 
 
 @pytest.mark.parametrize("damp_only", [False, True])
-def test_what_the_link_refuses_is_the_process_refusal(
-    tmp_path, monkeypatch: pytest.MonkeyPatch, damp_only: bool
-):
+def test_what_the_link_refuses_is_the_process_refusal(tmp_path, monkeypatch: pytest.MonkeyPatch, damp_only: bool):
     session = Session("unitree_g1", tmp_path)
     (tmp_path / "token").write_text("5")
     asked: list[object] = []
@@ -211,9 +205,7 @@ def test_what_the_link_refuses_is_the_process_refusal(
     monkeypatch.setattr(robot_io_process, "request_real_time", lambda *_: "nothing granted")
     given = LinkOptions("lo", 3, release=True)
     with pytest.raises(SystemExit) as ended:
-        robot_io_process.main(
-            session, "unitree_g1", "dds", ("none", KP, KD), {}, damp_only=damp_only, options=given
-        )
+        robot_io_process.main(session, "unitree_g1", "dds", ("none", KP, KD), {}, damp_only=damp_only, options=given)
     assert ended.value.code == 3 and asked == ["dds", LinkOptions("lo", 3, release=True, at_once=damp_only)]
     assert (tmp_path / "robot-io.refused").read_text() == (
         "unitree_g1 reports mode_machine 4, for which there are no limits; known: [5, 15]"

@@ -11,12 +11,12 @@ import time
 
 import numpy as np
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.links.dds.cdr import LowCmdDecoder, checksum_stored
 from teleopd.robots.links.dds.low_state import LowStateEncoder
 from teleopd.robots.links.dds.motion_switcher import MotionSwitcherServer
 from teleopd.robots.links.dds.transport import Participant
-from teleopd.robots.model import LowState
 
 model = load_robot(sys.argv[1])
 participant = Participant("lo", int(sys.argv[2]))
@@ -32,12 +32,7 @@ for line in sys.stdin:
     word, *rest = line.split()
     answer = "ok"
     if word == "state":
-        state = LowState(
-            0, int(rest[0]), model.default_mode_machine, np.arange(n) * 0.01, np.zeros(n), np.zeros(n),
-            np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3), np.array([0.0, 0.0, 9.81]), np.full(n, 30.0),
-            np.zeros(n, np.uint32), np.zeros(40, np.uint8), False, np.zeros(3), np.zeros(3),
-        )  # fmt: skip
-        data = encoder.encode(state)
+        data = encoder.encode(state_at_rest(model, tick=int(rest[0]))._replace(q=np.arange(model.n) * 0.01))
         states.write(data if len(rest) == 1 else data[:-1] + bytes([data[-1] ^ 1]))
     elif word == "mode":
         server.mode = "" if rest == [] else rest[0]

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.link import LinkTimeout, LinkUnavailable
 from teleopd.robots.links.dds.cdr import LowCmdDecoder, LowCmdEncoder
@@ -43,12 +44,8 @@ def until(what: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def state_of(model: RobotModel, tick: int, machine: int | None = None) -> LowState:
-    n = model.n
-    return LowState(
-        0, tick, model.default_mode_machine if machine is None else machine, np.arange(n) * 0.01, np.zeros(n),
-        np.zeros(n), np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3), np.array([0.0, 0.0, 9.81]), np.full(n, 30.0),
-        np.zeros(n, np.uint32), np.zeros(40, np.uint8), False, np.zeros(3), np.zeros(3),
-    )  # fmt: skip
+    state = state_at_rest(model, tick=tick)._replace(q=np.arange(model.n) * 0.01)
+    return state if machine is None else state._replace(mode_machine=machine)
 
 
 class Robot:

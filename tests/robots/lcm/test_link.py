@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.link import LinkTimeout, LinkUnavailable
 from teleopd.robots.links.lcm import link as lcm_link
 from teleopd.robots.links.lcm.link import LcmLink
@@ -33,11 +34,7 @@ def until(what: Callable[[], Any]) -> None:
 
 
 def state(tick: int, machine: int = 5) -> LowState:
-    return LowState(
-        0, tick, machine, np.full(N, 0.01 * tick), *np.zeros((2, N)), np.array([1.0, 0, 0, 0]), np.zeros(3),
-        np.array([0, 0, 9.81]), np.full(N, 30.0), np.zeros(N, np.uint32), np.zeros(40, np.uint8), False,
-        np.zeros(3), np.zeros(3),
-    )  # fmt: skip
+    return state_at_rest(MODEL, tick=tick)._replace(mode_machine=machine, q=np.full(N, 0.01 * tick))
 
 
 def command(q: float) -> JointCommand:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.model import LowState, Reference
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Mode
@@ -27,9 +28,7 @@ def reference(yaw_rad: float, rate: float = 0.0) -> Reference:
 
 
 def state(yaw_rad: float) -> LowState:
-    n, three = np.zeros(MODEL.n), np.zeros(3)
-    return LowState(1, 1, 5, n, n, n, turned(yaw_rad), three, three, n, n.astype(np.uint32),
-                    np.zeros(40, np.uint8), False, three, three)  # fmt: skip
+    return state_at_rest(MODEL)._replace(quat_w=turned(yaw_rad))
 
 
 def rate_of(hold: HeadingHold, wanted: float, measured: float, mode: Mode = Mode.ACTIVE, rate: float = 0.0) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from teleopd.robots.at_rest import state_at_rest
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.model import LowState, RobotModel
 from teleopd.robots.unitree_g1.model import MODEL
@@ -15,13 +16,9 @@ from teleopd.service.capture.cameras.virtual_head import VirtualHead, head_model
 
 
 def report(model: RobotModel, t_ns: int, yaw: float = 0.0, elbows: float = 0.0) -> LowState:
-    n, zeros = model.n, np.zeros(model.n)
     q = model.q_stand + elbows * np.array(["elbow" in name for name in model.joint_names])
     quat = np.array([np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
-    return LowState(
-        t_ns, 1, 0, q, zeros, zeros, quat, np.zeros(3), np.zeros(3), zeros, np.zeros(n, np.uint32),
-        np.zeros(40, np.uint8), False, np.zeros(3), np.zeros(3),
-    )  # fmt: skip
+    return state_at_rest(model, t_ns)._replace(q=q, quat_w=quat)
 
 
 class Scene:
