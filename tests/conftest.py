@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from teleopd.robots.ipc.session import SessionOwner
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("TELEOPD_SHARED_DATA", ROOT.parent / "shared" / "data"))
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="teleopd-state-")  # services started by tests log there
@@ -25,6 +27,15 @@ def shared_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"{SHARED_DATA} is absent; CI requires it", pytrace=False)
     pytest.skip(f"{SHARED_DATA} is absent")
+
+
+@pytest.fixture
+def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionOwner]:
+    """A session of a G1 whose files are the test's own."""
+    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
+    owner = SessionOwner("unitree_g1")
+    yield owner
+    owner.close()
 
 
 @pytest.fixture(autouse=True)

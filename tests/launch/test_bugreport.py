@@ -6,7 +6,6 @@ import getpass
 import json
 import socket
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +20,6 @@ from teleopd.safety.words import Mode, SafetyStatus
 from teleopd.service.streams import Bus
 
 PASSWORD, OPERATOR, ACCOUNT, TOKEN = "hunter2-correct-horse", "Annegret Beispiel", "wilhelmine", "b4d5c0ffee"
-
-
-@pytest.fixture
-def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionOwner]:
-    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
-    owner = SessionOwner("unitree_g1")
-    yield owner
-    owner.close()
 
 
 @pytest.fixture

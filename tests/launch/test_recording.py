@@ -32,14 +32,6 @@ N, S = MODEL.n, 1_000_000_000
 
 
 @pytest.fixture
-def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionOwner]:
-    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
-    owner = SessionOwner("unitree_g1")
-    yield owner
-    owner.close()
-
-
-@pytest.fixture
 def bus(owner: SessionOwner) -> Bus:
     return Bus(owner.session, N, create=True, record=True)
 

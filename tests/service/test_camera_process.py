@@ -68,14 +68,6 @@ def server() -> Iterator[ImageServer]:
 
 
 @pytest.fixture
-def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionOwner]:
-    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
-    owner = SessionOwner("unitree_g1")
-    yield owner
-    owner.close()
-
-
-@pytest.fixture
 def bus(owner: SessionOwner) -> Bus:
     return Bus(owner.session, MODEL.n, create=True, record=True, cameras=2)
 

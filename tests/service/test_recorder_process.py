@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +33,6 @@ from teleopd.service.streams import Bus
 
 N, MS = MODEL.n, 1_000_000
 HEADER = EpisodeHeader("unitree_g1", MODEL.joint_names, ("Pelvis",), {"task": "wave"})
-
-
-@pytest.fixture
-def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionOwner]:
-    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
-    owner = SessionOwner("unitree_g1")
-    yield owner
-    owner.close()
 
 
 @pytest.fixture

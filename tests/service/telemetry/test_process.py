@@ -29,14 +29,6 @@ SERVICE = Path(__file__).resolve().parents[3] / "service" / "telemetry"
 PUBLISHING = ("messages", "state", "settings", "publisher", "exposition", "process")
 
 
-@pytest.fixture
-def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionOwner]:
-    monkeypatch.setenv("TELEOPD_RUNTIME_DIR", str(tmp_path / "run"))
-    owner = SessionOwner("unitree_g1")
-    yield owner
-    owner.close()
-
-
 @contextlib.contextmanager
 def telemetry(owner: SessionOwner, port: int, metrics_port: int = 0) -> Iterator[Any]:
     processes = Processes(print)
