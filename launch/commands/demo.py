@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 
@@ -78,7 +79,7 @@ class Demo:
     """Port of the emulated device; 0: a free one."""
 
     def run(self) -> int:
-        """Run the demonstration; 0 when the robot was upright throughout."""
+        """Run the demonstration; 0 when the robot followed the operator and was upright throughout."""
         console = Console(stderr=True, highlight=False)
         clip = load_motion(self.motion)
         clip_s = len(clip.pos_w) / clip.fps
@@ -103,8 +104,10 @@ class Demo:
         with _emulator(device, self.motion, port, wire, self.robot):
             status = serve(config)
         console.print(f"report, picture: {self.out}/")
-        return status
-
+        missing = not_shown(json.loads((self.out / "report.json").read_text()))
+        if missing:
+            console.print(f"[bold]{missing}[/bold]")
+        return 1 if missing else status
 
     def _device(self, console: Console) -> Device:
         """The one asked for, or a suit where the headset's transport is not installed."""
@@ -112,6 +115,17 @@ class Demo:
             console.print("grpcio is not installed (pip install 'teleopd[pico]'): an Xsens suit over UDP instead")
             return "xsens"
         return self.source
+
+
+def not_shown(report: dict[str, Any]) -> str:
+    """What the demonstration failed to show, as a sentence; empty when the robot followed somebody."""
+    if not report["frames"]["received"]:
+        return "nobody was followed: no frame of the emulated device arrived; see: teleop doctor"
+    seen = {mode for _, mode, _ in report["modes"]}
+    if "ACTIVE" in seen:
+        return ""
+    highest = next((mode for mode in ("ARMED", "READY", "IDLE", "CHECK") if mode in seen), "BOOT")
+    return f"nobody was followed: the robot came as far as {highest}; give a slow machine more time with --seconds"
 
 
 class _emulator:

@@ -79,8 +79,15 @@ def test_a_task_may_be_long_but_not_endless():
 
 def test_the_flags_reach_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[RunConfig] = []
+
+    def ran(config: RunConfig, **_: object) -> int:
+        asked.append(config)
+        if config.report:
+            Path(config.report).write_text(json.dumps({"frames": {"received": 1}, "modes": [[1.0, "ACTIVE", None]]}))
+        return 0
+
     for module in (serve, demo):
-        monkeypatch.setattr(module, "serve", lambda config, **_: asked.append(config) or 0)
+        monkeypatch.setattr(module, "serve", ran)
     monkeypatch.setattr(demo, "_emulator", lambda *_: contextlib.nullcontext())
     monkeypatch.chdir(tmp_path)
     assert teleop("serve", "--record", "out", "--task", 'lift "it" 👋', "--notes", "n") == 0
