@@ -5,27 +5,30 @@
     python tests/safety/mutate.py --only gate          one file
 
 Exits 1 when a mutant survives that is not on the list of those proved equivalent. The working tree is not touched: each
-mutant lives in a copy of the package in a temporary folder.
+mutant lives in a copy of the package in a temporary folder. A run that was broken off goes on where it was, as long as
+neither the tests nor what they test has changed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
+import json
 import os
 import random
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from mutant_runs import ROOT, Coverage, Knowledge, Nearest, ended, forked, make_package, state_of_tests
+
 FILES = ("gate", "limits", "overlap", "joint_steps", "thresholds", "failsafe", "supervisor", "conditions", "obstacles",
          "operator_inbox", "stalls", "robot_watch", "policy_watch", "ramp", "remote", "operator")  # fmt: skip
-FOLDERS = ("robots", "safety")
+FIRST_RUN_S = 1800.0
 EQUIVALENT: dict[str, str] = {
     "gate: self._turn = 0: 0 -> 1": "which of two equal buffers is filled first",
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
@@ -34,6 +37,8 @@ EQUIVALENT: dict[str, str] = {
     "overlap: if (gaps < least).any():: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
     "overlap: if (tried < least).any():: tried < least -> tried <= least": "exactly the limit less 1 nm",
     "overlap: for i in np.flatnonzero(gaps < least):: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
+    "joint_steps: return q, np.where(np.abs(q - wanted) > 1e-9, self._speed, np.nan): np.abs(q - wanted) > 1e-09 -> "
+    "np.abs(q - wanted) >= 1e-09": "exactly a nanoradian",
 }
 """'file: source line: original -> mutated' of mutants that no test can kill, and why."""
 COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -55,6 +60,7 @@ class Mutant:
 
     file: str
     line: int
+    last_line: int
     text: str
     """The source line, stripped."""
     before: str
@@ -107,7 +113,7 @@ def mutants(file: str) -> Iterator[Mutant]:
             Swap(changed, node).visit(tree)
             line = getattr(node, "lineno", 0)
             shown = lines[line - 1].strip() if line else ""
-            yield Mutant(file, line, shown, before, ast.unparse(changed), source)
+            yield Mutant(file, line, getattr(node, "end_lineno", line), shown, before, ast.unparse(changed), source)
 
 
 class Swap(ast.NodeTransformer):
@@ -120,35 +126,65 @@ class Swap(ast.NodeTransformer):
         return self.new if node is self.old else self.generic_visit(node)
 
 
-def survives(mutant: Mutant, package: Path) -> bool:
-    """Whether all tests pass with it. A mutant that hangs is killed and counts as found."""
-    path = package / "teleopd" / "safety" / f"{mutant.file}.py"
-    original = path.read_text()
-    path.write_text(mutant.source)
-    environment = {**os.environ, "PYTHONPATH": str(package), "HYPOTHESIS_PROFILE": "mutants"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-n0", "-p", "no:cacheprovider", "-p",
-               "no:warnings", "-m", "not checkout and not long", *nearest_first(mutant.file)]  # fmt: skip
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=120)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        path.write_text(original)
+class Runner:
+    """Judges mutants, several at a time; remembers verdicts in a file, so that a long run may be broken off."""
 
+    def __init__(self, folder: Path, jobs: int, memory: Path) -> None:
+        self._packages = [make_package(folder / str(i)) for i in range(jobs)]
+        self._state, self._memory = state_of_tests(), memory
+        self._verdicts: dict[str, bool] = {}
+        if memory.exists():
+            self._verdicts = {key: lives for key, lives in (json.loads(line) for line in memory.open())}
+        self._knowledge = self._first_run(folder / "tests.json")
 
-def nearest_first(file: str) -> list[str]:
-    """All test files of the safety layer, those of this module's name first: most mutants die there, in a second."""
-    found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "safety").glob("test_*.py"))
-    return sorted(found, key=lambda path: not Path(path).name.startswith(f"test_{file}"))
+    def _first_run(self, file: Path) -> Knowledge:
+        package = self._packages[0]
+        child, began = forked(package, lambda: Coverage(package), lambda plugin: plugin.write(file)), time.monotonic()
+        while ended(child, began, FIRST_RUN_S) is None:
+            time.sleep(0.1)
+        if not file.exists():
+            sys.exit("the tests fail without any mutant")
+        return Knowledge(file)
 
+    def judge(self, found: Sequence[Mutant]) -> Iterator[tuple[Mutant, bool]]:
+        """Each mutant, and whether all tests pass with it."""
+        waiting, free = list(reversed(found)), list(self._packages)
+        running: list[tuple[int, float, Mutant, Path]] = []
+        while waiting or running:
+            while waiting and free:
+                mutant = waiting.pop()
+                known = self._verdicts.get(self._key(mutant))
+                if known is not None:
+                    yield mutant, known
+                    continue
+                package = free.pop()
+                running.append((self._start(mutant, package), time.monotonic(), mutant, package))
+            time.sleep(0.01)
+            for one in list(running):
+                child, began, mutant, package = one
+                lives = ended(child, began)
+                if lives is not None:
+                    running.remove(one)
+                    free.append(package)
+                    self._path(mutant, package).write_text(self._path(mutant, ROOT).read_text())
+                    self._remember(mutant, lives)
+                    yield mutant, lives
 
-def make_package(folder: Path) -> Path:
-    """A copy of what the safety tests import, laid out as installed; it hides the installed one."""
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / "teleopd" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "teleopd" / "__init__.py").touch()
-    return folder
+    def _start(self, mutant: Mutant, package: Path) -> int:
+        self._path(mutant, package).write_text(mutant.source)
+        tests = self._knowledge.tests_of(mutant.file, mutant.line, mutant.last_line)
+        return forked(package, lambda: Nearest(tests, self._knowledge.seconds))
+
+    def _path(self, mutant: Mutant, root: Path) -> Path:
+        return root / ("safety" if root == ROOT else "teleopd/safety") / f"{mutant.file}.py"
+
+    def _key(self, mutant: Mutant) -> str:
+        return hashlib.sha256(f"{self._state}{mutant.file}{mutant.source}".encode()).hexdigest()
+
+    def _remember(self, mutant: Mutant, lives: bool) -> None:
+        self._memory.parent.mkdir(parents=True, exist_ok=True)
+        with self._memory.open("a") as file:
+            file.write(json.dumps([self._key(mutant), lives]) + "\n")
 
 
 def main() -> int:
@@ -157,23 +193,22 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="only so many, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=FILES, action="append", help="only these files")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="mutants judged at a time")
+    parser.add_argument("--memory", type=Path, default=ROOT / "build" / "mutants.jsonl", help="file of verdicts so far")
     arguments = parser.parse_args()
     found = [mutant for file in arguments.only or FILES for mutant in mutants(file)]
     if arguments.sample:
         found = random.Random(arguments.seed).sample(found, min(arguments.sample, len(found)))
-    survivors = []
+    survivors, shown = [], sys.stdout.isatty()
+    judged = [mutant for mutant in found if mutant.title not in EQUIVALENT]
     with tempfile.TemporaryDirectory() as folder:
-        package = make_package(Path(folder))
-        if not survives(Mutant("gate", 0, "", "", "", (ROOT / "safety" / "gate.py").read_text()), package):
-            print("the tests fail without any mutant")
-            return 1
-        for number, mutant in enumerate(found, 1):
-            lives = mutant.title not in EQUIVALENT and survives(mutant, package)
+        runner = Runner(Path(folder), arguments.jobs, arguments.memory)
+        for number, (mutant, lives) in enumerate(runner.judge(judged), 1):
             survivors += [mutant] if lives else []
-            if lives or sys.stdout.isatty():
-                print(f"{number}/{len(found)} {'SURVIVED' if lives else 'killed'} line {mutant.line} {mutant.title}",
+            if lives or shown:
+                print(f"{number}/{len(judged)} {'SURVIVED' if lives else 'killed'} line {mutant.line} {mutant.title}",
                       flush=True)  # fmt: skip
-    print(f"{len(found)} mutants, {len(survivors)} survived, {len(EQUIVALENT)} listed as equivalent")
+    print(f"{len(found)} mutants, {len(survivors)} survived, {len(found) - len(judged)} listed as equivalent")
     return 1 if survivors else 0
 
 
