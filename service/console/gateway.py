@@ -18,8 +18,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from teleopd.service.console.access import Access, Brake, Role
+from teleopd.service.console.desk import Desk
 from teleopd.service.console.errors import CertificateRefused, PortTaken
 from teleopd.service.console.relay import Relay
+from teleopd.service.console.side import Side
 
 MAX_PAGES: Final = 16
 """Pages open at once; each costs some per cent of a core."""
@@ -30,10 +32,16 @@ MAX_BODY: Final = 1024
 FIRST_REQUEST_S: Final = 10.0
 """How long a connection may stay silent before its first request."""
 MAX_PRESS: Final = 64
-OURS: Final = {"console.js": "application/javascript", "console.css": "text/css"}
-HEAD: Final = (
-    b'<link rel="stylesheet" href="/teleopd/console.css"><script src="/teleopd/console.js" defer></script></body>'
-)
+OURS: Final = {
+    name: "text/css" if name.endswith(".css") else "application/javascript"
+    for name in ("console.css", "console.js", "side.css", "plots.js", "side.js")
+}
+"""Files of ours, in the order in which a page loads them: what stops first."""
+HEAD: Final = "".join(
+    f'<link rel="stylesheet" href="/teleopd/{name}">' if name.endswith(".css")
+    else f'<script src="/teleopd/{name}" defer></script>'
+    for name in OURS
+).encode() + b"</body>"  # fmt: skip
 SECURITY: Final = {
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -44,9 +52,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Gateway:
-    """Serves until closed. `stop` is called from the gateway's thread for each press of the soft stop."""
+    """Serves until closed. `stop` is called from the gateway's thread for each press of the soft stop. `desk`: what
+    our own part of the page shows and asks."""
 
-    def __init__(self, access: Access, relay: Relay, stop: Callable[[], None]) -> None:
+    def __init__(self, access: Access, relay: Relay, stop: Callable[[], None], desk: Desk | None = None) -> None:
         """
         Raises:
             PortTaken: another program listens on the port.
@@ -54,6 +63,7 @@ class Gateway:
         """
         self.access = access
         self._relay, self._stop = relay, stop
+        self._side = Side(desk or Desk(), self._role, SECURITY)
         self._brake = Brake()
         self._presses: deque[str] = deque(maxlen=64)
         self._cookie = f"teleopd_{access.port}"
@@ -90,6 +100,7 @@ class Gateway:
         app = web.Application(middlewares=[self._guarded()], client_max_size=MAX_BODY)
         app.router.add_post("/stop", self._on_stop)
         app.router.add_get("/alive", self._on_alive)
+        self._side.add_to(app.router)
         app.router.add_get("/teleopd/{name}", self._on_ours)
         app.router.add_get("/{path:.*}", self._on_page)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)

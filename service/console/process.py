@@ -15,8 +15,10 @@ from teleopd.safety.words import Act
 from teleopd.service.capture.wishes import EpisodeWishes
 from teleopd.service.child import Ending, refuse
 from teleopd.service.console.access import Access
+from teleopd.service.console.desk import Desk
 from teleopd.service.console.errors import ConsoleError
-from teleopd.service.console.snapshot import SlotLatencies, read_snapshot
+from teleopd.service.console.keeper import Keeper
+from teleopd.service.console.snapshot import read_snapshot
 from teleopd.service.streams import Bus, StickWord
 
 if TYPE_CHECKING:
@@ -70,11 +72,13 @@ def main(session: Session, robot: str, access: Access, operator: bool = False, s
     secret = secrets.token_urlsafe()
     episodes = _episodes(session, bus)
     view = BrowserView(model, secret, mailbox, may_engage=operator, stick=say, episodes=episodes)
+    desk = Desk()
+    keeper = Keeper(model, bus, desk, asks=operator)
     try:
-        gateway = Gateway(access, Relay(view.port, secret, lambda: view.stop_buttons), mailbox.stop)
+        gateway = Gateway(access, Relay(view.port, secret, lambda: view.stop_buttons), mailbox.stop, desk)
     except ConsoleError as refused:
         refuse(session, "console", str(refused))
-    run(view, bus, ending)
+    run(view, keeper, bus, ending)
     gateway.close()
     view.close()
 
@@ -87,13 +91,13 @@ def _episodes(session: Session, bus: Bus) -> Callable[[str], object] | None:
     return lambda verb: wishes.wish(verb, time.monotonic_ns())
 
 
-def run(view: BrowserView, bus: Bus, ending: Ending) -> None:
+def run(view: BrowserView, keeper: Keeper, bus: Bus, ending: Ending) -> None:
     """Serve until the service ends or dies."""
-    rate, latencies = Rate(VIEW_HZ), SlotLatencies()
+    rate = Rate(VIEW_HZ)
     while not ending.now:
         rate.wait()
         now_ns = time.monotonic_ns()
         view.serve_operator(now_ns)
-        snapshot = read_snapshot(bus, now_ns)
-        latencies.sample(snapshot)
-        view.show(snapshot._replace(latency=latencies.recent()))
+        snapshot = keeper.complete(read_snapshot(bus, now_ns))
+        view.show(snapshot)
+        keeper.serve(snapshot)

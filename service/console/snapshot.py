@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from teleopd.drivers.source import SourceState
 from teleopd.robots.ipc.segment import SegmentMissing
 from teleopd.robots.model import JointTargets, LowState, Reference
@@ -14,7 +12,7 @@ from teleopd.safety.words import Cause, Mode, SafetyStatus
 from teleopd.service.capture.records import FAILED, NO_PICTURE, RECORDING, CameraStatus, RecorderStatus, as_text
 from teleopd.service.link_status import LinkStatus
 from teleopd.service.streams import LOOPS, MOST_CAMERAS, Bus, HumanView, LoopStatus, PolicyStatus, SourceStatus
-from teleopd.service.telemetry.latency import RECENT, STAGES, Summary, summarise
+from teleopd.service.telemetry.latency import Summary
 
 STATE_SILENT_NS = 1_000_000_000
 """A robot-io that published nothing for so long is shown as silent."""
@@ -161,33 +159,3 @@ def warnings(snapshot: Snapshot) -> list[str]:
         if snapshot.now_ns - camera.t_ns > CAMERA_SILENT_NS and camera.state != NO_PICTURE
     ]  # fmt: skip
     return found + list(snapshot.notes)
-
-
-class SlotLatencies:
-    """Recent latencies sampled from slots, for a reader that may not drain the rings (they have one reader)."""
-
-    def __init__(self) -> None:
-        self._values = {stage: np.zeros(RECENT, dtype=np.float32) for stage in STAGES[:2]}
-        self._count = dict.fromkeys(self._values, 0)
-        self._last_frame_ns = dict.fromkeys(self._values, 0)
-
-    def sample(self, snapshot: Snapshot) -> None:
-        """Take the latency of frames not seen before."""
-        reference, targets = snapshot.reference, snapshot.targets
-        if reference is not None:
-            self._take("receipt_to_reference", reference.t_ns, reference.t_published_ns)
-        if targets is not None and snapshot.mode is Mode.ACTIVE:
-            delay_ms = snapshot.policy.delay_ms if snapshot.policy is not None else 0.0
-            self._take("receipt_to_target", targets.t_reference_ns, targets.t_ns, delay_ms)
-
-    def _take(self, stage: str, frame_ns: int, done_ns: int, delay_ms: float = 0.0) -> None:
-        if frame_ns > self._last_frame_ns[stage]:
-            self._last_frame_ns[stage] = frame_ns
-            self._values[stage][self._count[stage] % RECENT] = (done_ns - frame_ns) / 1e6 + delay_ms
-            self._count[stage] += 1
-
-    def recent(self) -> Mapping[str, Summary]:
-        """Of the newest samples [ms]."""
-        return {
-            stage: summarise(values[: min(self._count[stage], RECENT)]) for stage, values in self._values.items()
-        }

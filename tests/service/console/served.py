@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Act
 from teleopd.service.console.access import Access, Role, Tokens
+from teleopd.service.console.desk import Desk
 from teleopd.service.console.gateway import Gateway
 from teleopd.service.console.relay import Relay
 from teleopd.service.console.view import BrowserView
@@ -57,6 +58,7 @@ class Served(NamedTuple):
     gateway: Gateway
     relay: Relay
     operator: Recorder
+    desk: Desk
 
     def cookie(self, role: Role = Role.OPERATE) -> dict[str, str]:
         token = self.access.tokens.operate if role is Role.OPERATE else self.access.tokens.watch
@@ -91,6 +93,7 @@ def serving(
     with contextlib.closing(view):
         access = Access(free_port(), Tokens.new(), **where)  # type: ignore[arg-type]
         relay = Relay(view.port, SECRET, lambda: view.stop_buttons)
-        gateway = Gateway(access, relay, operator.stop)
+        desk = Desk()
+        gateway = Gateway(access, relay, operator.stop, desk)
         with contextlib.closing(gateway):
-            yield Served(access, view, gateway, relay, operator)
+            yield Served(access, view, gateway, relay, operator, desk)

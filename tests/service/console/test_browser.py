@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 import time
@@ -12,9 +13,12 @@ import pytest
 pytest.importorskip("viser")
 pytest.importorskip("playwright")
 
+import msgspec
 import playwright.sync_api as api
 
+from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.console.access import Role
+from teleopd.service.console.figures import figures
 from teleopd.service.console.gateway import Gateway
 from teleopd.service.console.relay import Relay
 
@@ -28,6 +32,8 @@ CHROMIUM = [
 ]  # fmt: skip
 SMALL = {"viewport": {"width": 640, "height": 480}, "device_scale_factor": 0.25}
 """Without a graphics card each pixel of the 3D view costs."""
+TABLET = {"viewport": {"width": 768, "height": 1024}, "has_touch": True}
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 WAIT_MS = 90_000
 """Longer than a page takes to draw without a graphics card on a busy machine."""
 
@@ -66,8 +72,11 @@ def console(snapshot) -> Iterator[Served]:
                 frame += 1
                 now_ns = snapshot.now_ns + frame * 250_000_000
                 q = snapshot.state.q + 0.3 * (frame % 2)
+                now = snapshot._replace(now_ns=now_ns, state=snapshot.state._replace(q=q))
                 served.view.serve_operator(now_ns)
-                served.view.show(snapshot._replace(now_ns=now_ns, state=snapshot.state._replace(q=q)))
+                served.view.show(now)
+                latency = {"receipt_to_target": 12.0 + frame % 7, "policy": 3.0}
+                served.desk.message = msgspec.json.encode(figures(MODEL, now, latency, {}))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -93,7 +102,7 @@ def test_without_the_token_there_is_a_sentence_and_nothing_to_press(browser, con
 
 @pytest.mark.parametrize("role", Role)
 def test_the_soft_stop_is_a_finger_or_a_key_away_on_a_tablet(browser, console: Served, role: Role):
-    page = opened(browser, console, role, viewport={"width": 768, "height": 1024}, has_touch=True)
+    page = opened(browser, console, role, **TABLET)
     button = page.locator("#teleopd-stop button")
     box = button.bounding_box()
     assert box is not None and box["width"] >= 200 and box["height"] >= 80
@@ -103,6 +112,63 @@ def test_the_soft_stop_is_a_finger_or_a_key_away_on_a_tablet(browser, console: S
     page.keyboard.press("Escape")
     until(page, lambda: console.operator.stops == 2, "the key stops")
     page.get_by_text("stop sent").wait_for()
+
+
+def picture_of(plot) -> str:
+    return plot.evaluate("canvas => canvas.toDataURL()")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_plots_move_and_name_their_units(browser, console: Served, role: Role):
+    page = opened(browser, console, role, **DESKTOP)
+    titles = page.locator("#teleopd-side .plots h3").all_text_contents()
+    assert titles == [
+        "latency per stage [ms]", "source rate [Hz]", "source age [ms]", "loop lateness p99 [ms]"
+    ]  # fmt: skip
+    plot = page.locator("#teleopd-plot-latency-per-stage")
+    until(page, lambda: int(plot.get_attribute("data-points") or 0) >= 8, "figures arrive")
+    before, said = picture_of(plot), plot.get_attribute("aria-label")
+    assert "receipt to target" in said and "policy 3.00 ms" in said
+    until(page, lambda: picture_of(plot) != before and plot.get_attribute("aria-label") != said, "the plot moves")
+    assert page.locator("#teleopd-plot-source-rate").get_attribute("aria-label") == "source rate: rate 120 Hz"
+    limbs = page.locator("#teleopd-side .chips span").all_text_contents()
+    assert len(limbs) == 6 and all(limb.endswith(" tracked") for limb in limbs)
+    assert page.locator("#teleopd-side .gate").text_content() == "no intervention"
+
+
+def apart(one: dict, other: dict) -> bool:
+    """Whether two boxes share no point."""
+    return any(
+        first[at] + first[size] <= second[at]
+        for first, second in itertools.permutations((one, other))
+        for at, size in (("x", "width"), ("y", "height"))
+    )
+
+
+@pytest.mark.parametrize("size", [TABLET, {"viewport": {"width": 1024, "height": 768}}, DESKTOP], ids=str)
+def test_the_figures_never_cover_the_soft_stop_and_escape_stops_from_within_them(browser, console: Served, size):
+    page = opened(browser, console, **size)
+    toggle, button = page.locator("#teleopd-side .head button"), page.locator("#teleopd-stop button")
+    if toggle.get_attribute("aria-expanded") == "false":
+        toggle.click()
+    page.locator("#teleopd-side canvas").first.wait_for()
+    assert apart(page.locator("#teleopd-side").bounding_box(), page.locator("#teleopd-stop").bounding_box())
+    button.click()
+    until(page, lambda: console.operator.stops == 1, "the button stops with the figures open")
+    toggle.focus()
+    page.keyboard.press("Escape")
+    until(page, lambda: console.operator.stops == 2, "the key stops with the focus in the figures")
+    toggle.click()
+    page.locator("#teleopd-side canvas").first.wait_for(state="hidden")
+    until(page, lambda: console.desk.watchers == 0, "hidden figures cost nothing")
+
+
+def test_figures_that_stop_coming_are_said(browser, console: Served):
+    page = opened(browser, console, **DESKTOP)
+    plot = page.locator("#teleopd-plot-latency-per-stage")
+    until(page, lambda: int(plot.get_attribute("data-points") or 0) >= 1, "figures arrive")
+    console.gateway.close()
+    page.get_by_text("no figures for", exact=False).wait_for()
 
 
 def test_a_page_finds_its_way_back_after_a_restart_and_says_while_it_is_lost(browser, console: Served):

@@ -9,7 +9,7 @@ from teleopd.drivers.source import SourceState
 from teleopd.robots.ipc.session import Session, SessionOwner
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Cause, Mode
-from teleopd.service.console.snapshot import SlotLatencies, next_act, read_snapshot, warnings
+from teleopd.service.console.snapshot import next_act, read_snapshot, warnings
 from teleopd.service.streams import Bus
 
 MS = 1_000_000
@@ -81,17 +81,3 @@ def test_warnings_name_causes_silence_refusals_and_rejections(snapshot, make):
         "1 frame rejected, last: datagram of 12 bytes is shorter than the header",
         "source ended by SIGKILL; restarting it",
     ]  # fmt: skip
-
-
-def test_slot_latencies_count_each_frame_once_and_targets_only_in_active(snapshot, make):
-    latencies = SlotLatencies()
-    for _ in range(3):
-        latencies.sample(snapshot)
-    recent = latencies.recent()
-    assert recent["receipt_to_reference"].n == 1 and recent["receipt_to_reference"].p50 == pytest.approx(1.0)
-    assert recent["receipt_to_target"].n == 1 and recent["receipt_to_target"].p50 == pytest.approx(12.0)
-    held = snapshot._replace(
-        safety=make["status"](Mode.HOLD), targets=make["targets"](t_reference_ns=snapshot.now_ns)
-    )
-    latencies.sample(held)
-    assert latencies.recent()["receipt_to_target"].n == 1
