@@ -20,6 +20,7 @@ from teleopd.service.capture.cameras.h264 import Encoder
 from teleopd.service.capture.cameras.parts import parts_of
 from teleopd.service.capture.cameras.pictures import Picture, PictureSource, open_pictures, source_class
 from teleopd.service.capture.cameras.spec import CameraError, CameraSpec
+from teleopd.service.capture.cameras.tile import Tiles
 from teleopd.service.capture.records import (
     NAME_BYTES,
     NO_PICTURE,
@@ -55,8 +56,9 @@ def main(session: Session, robot: str, cameras: Sequence[CameraSpec]) -> None:
     for number, spec in enumerate(cameras):
         bus = Bus(session, model.n)  # of its own: slots are not for several threads
         feed = Feed(
-            spec, bus.ring(f"record_camera_{number}"), bus.slot(f"camera_status_{number}"), bus.slot("recorder_status")
-        )
+            spec, bus.ring(f"record_camera_{number}"), bus.slot(f"camera_status_{number}"),
+            bus.slot("recorder_status"), Tiles(bus.slot(f"camera_tile_{number}")),
+        )  # fmt: skip
         thread = threading.Thread(
             target=feed.run, args=(model, bus.slot("state").read, stop), daemon=True, name=f"camera {spec.name}"
         )
@@ -76,9 +78,12 @@ class Feed:
     """One camera."""
 
     def __init__(
-        self, spec: CameraSpec, ring: Ring[CameraPart], status: Slot[CameraStatus], recorder: Slot[RecorderStatus]
-    ) -> None:
+        self, spec: CameraSpec, ring: Ring[CameraPart], status: Slot[CameraStatus], recorder: Slot[RecorderStatus],
+        tiles: Tiles | None = None,
+    ) -> None:  # fmt: skip
+        """`tiles`: shows the pictures to those who look on."""
         self._spec, self._ring, self._status, self._recorder = spec, ring, status, recorder
+        self._tiles = tiles
         self._encoder = Encoder()
         self._before = self._damaged = self._lost = 0
         """Of the times it was open before, and in all."""
@@ -135,6 +140,8 @@ class Feed:
         begun_ns = 0 if recorder is None else recorder.t_begun_ns
         if begun_ns != self._begun_ns:  # an episode begins with a key frame
             self._begun_ns, self._key = begun_ns, True
+        if self._tiles is not None:
+            self._tiles.show(picture)
         coded = self._encoder.encode(picture.frame, key=self._key)
         self._size = coded.size
         self._key = False

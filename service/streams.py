@@ -28,6 +28,7 @@ from teleopd.safety.words import OPERATOR_FIELDS, OPERATOR_WRITERS, OperatorComm
 from teleopd.service.capture.records import (
     CAMERA_PART_FIELDS,
     CAMERA_STATUS_FIELDS,
+    CAMERA_TILE_FIELDS,
     EPISODE_WISH_FIELDS,
     OBSERVATION_FIELDS,
     PARTS,
@@ -36,6 +37,7 @@ from teleopd.service.capture.records import (
     WISH_WRITERS,
     CameraPart,
     CameraStatus,
+    CameraTile,
     CommandSample,
     EpisodeWish,
     ObservationSample,
@@ -290,6 +292,7 @@ def streams(n: int) -> dict[str, Stream]:
     table["recorder_status"] = Stream(Codec(RecorderStatus, RECORDER_STATUS_FIELDS))
     for camera in range(MOST_CAMERAS):
         table[f"camera_status_{camera}"] = Stream(Codec(CameraStatus, CAMERA_STATUS_FIELDS))
+        table[f"camera_tile_{camera}"] = Stream(Codec(CameraTile, CAMERA_TILE_FIELDS))
     for writer in WISH_WRITERS:
         table[f"episode_{writer}"] = Stream(Codec(EpisodeWish, EPISODE_WISH_FIELDS))
     table["stick"] = Stream(Codec(StickWord, STICK_FIELDS))

@@ -194,6 +194,21 @@ class CameraStatus(NamedTuple):
     """UTF-8, zero padded: what is wrong; empty while pictures come."""
 
 
+TILE_BYTES = 48 * 1024
+
+
+class CameraTile(NamedTuple):
+    """A camera's newest small picture, for those who look on."""
+
+    t_ns: int
+    """When it was taken, on this host's clock."""
+    size: int
+    """Bytes of `data` that count."""
+    data: npt.NDArray[np.uint8]
+    """JPEG."""
+
+
+CAMERA_TILE_FIELDS: list[Field] = [("t_ns", "<i8"), ("size", "<i4"), ("data", "<u1", (TILE_BYTES,))]
 NAME_BYTES = 32
 PATH_BYTES, SENTENCE_BYTES = 1024, 400
 CAMERA_STATUS_FIELDS: list[Field] = [
