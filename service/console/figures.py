@@ -33,15 +33,16 @@ STALLED_S: Final = 1.5
 
 
 def figures(
-    robot: RobotModel, snapshot: Snapshot, latency: Mapping[str, float | None], pictures_ns: Mapping[int, int]
-) -> dict[str, Any]:
+    robot: RobotModel, snapshot: Snapshot, latency: Mapping[str, float | None],
+    cameras: Mapping[int, tuple[CameraStatus, int]],
+) -> dict[str, Any]:  # fmt: skip
     """One moment.
 
     Args:
         robot: whose joints are named.
         snapshot: what the slots hold.
         latency: newest latency of each stage [ms], from `StagePlots`.
-        pictures_ns: camera -> time of its newest picture, 0 before the first.
+        cameras: number -> what it says, and the time of its newest picture [ns], 0 before the first.
     """
     source = snapshot.source
     return {
@@ -57,10 +58,7 @@ def figures(
         },
         "limbs": limbs(snapshot.human), "gate": gate(robot, snapshot),
         "force_limit_n": force_limit(snapshot.policy),
-        "cameras": [
-            camera(number, seen, pictures_ns.get(number, 0), snapshot.now_ns)
-            for number, seen in enumerate(snapshot.cameras)
-        ],
+        "cameras": [camera(number, *seen, snapshot.now_ns) for number, seen in cameras.items()],
     }  # fmt: skip
 
 
@@ -96,7 +94,7 @@ def camera(number: int, seen: CameraStatus, newest_ns: int, now_ns: int) -> dict
     elif words and age_s is not None:
         words = f"no picture for {age_s:.0f} s: {words}"
     return {
-        "number": number, "name": as_text(seen.name), "hz": round(seen.hz, 1), "seq": newest_ns,
+        "number": number, "name": as_text(seen.name), "hz": round(seen.hz, 1), "seq": newest_ns // 1000,
         "age_ms": None if age_s is None else round(1e3 * age_s), "words": words or ("" if newest_ns else "no picture"),
     }  # fmt: skip
 

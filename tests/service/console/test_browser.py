@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 import threading
@@ -15,8 +16,10 @@ pytest.importorskip("playwright")
 
 import msgspec
 import playwright.sync_api as api
+from PIL import Image
 
 from teleopd.robots.unitree_g1.model import MODEL
+from teleopd.service.capture.records import SHOWING, CameraStatus, as_bytes
 from teleopd.service.console.access import Role
 from teleopd.service.console.figures import figures
 from teleopd.service.console.gateway import Gateway
@@ -36,6 +39,16 @@ TABLET = {"viewport": {"width": 768, "height": 1024}, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 WAIT_MS = 90_000
 """Longer than a page takes to draw without a graphics card on a busy machine."""
+
+
+CAMERA = CameraStatus(1, SHOWING, 15.0, 100, 0, 0, 320, 240, as_bytes("head", 32), as_bytes("", 400))
+
+
+def picture(frame: int) -> bytes:
+    """A JPEG, brighter from one to the next."""
+    written = io.BytesIO()
+    Image.new("RGB", (64, 48), (100 + 20 * (frame % 8), 50, 50)).save(written, "JPEG")
+    return written.getvalue()
 
 
 def until(page, condition: Callable[[], object], what: str) -> None:
@@ -76,7 +89,9 @@ def console(snapshot) -> Iterator[Served]:
                 served.view.serve_operator(now_ns)
                 served.view.show(now)
                 latency = {"receipt_to_target": 12.0 + frame % 7, "policy": 3.0}
-                served.desk.message = msgspec.json.encode(figures(MODEL, now, latency, {}))
+                cameras = {0: (CAMERA, now_ns - 80_000_000), 2: (CAMERA._replace(hz=0.0), snapshot.now_ns - 10)}
+                served.desk.pictures = {0: picture(frame), 2: picture(0)}
+                served.desk.message = msgspec.json.encode(figures(MODEL, now, latency, cameras))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -134,6 +149,29 @@ def test_the_plots_move_and_name_their_units(browser, console: Served, role: Rol
     limbs = page.locator("#teleopd-side .chips span").all_text_contents()
     assert len(limbs) == 6 and all(limb.endswith(" tracked") for limb in limbs)
     assert page.locator("#teleopd-side .gate").text_content() == "no intervention"
+
+
+PIXEL = """image => {
+  const canvas = document.createElement("canvas");
+  const pen = canvas.getContext("2d");
+  pen.drawImage(image, 0, 0, 1, 1);
+  return pen.getImageData(0, 0, 1, 1).data[0];
+}"""
+
+
+def test_camera_tiles_show_pictures_that_go_on_and_say_when_one_stalls(browser, console: Served):
+    page = opened(browser, console, Role.WATCH, **DESKTOP)
+    tiles = page.locator("#teleopd-side .tiles figure")
+    until(page, lambda: tiles.count() == 2, "a tile for each camera")
+    tiles.first.get_by_text("head: 15 Hz, 0.1 s old").wait_for()
+    assert tiles.first.locator(".words").text_content() == ""
+    image = tiles.first.locator("img")
+    until(page, lambda: image.get_attribute("data-seq"), "a picture is shown")
+    before = image.evaluate(PIXEL)
+    assert 80 <= before <= 255, "its own colour"
+    until(page, lambda: image.evaluate(PIXEL) != before, "pictures go on")
+    tiles.nth(1).get_by_text("no picture for", exact=False).wait_for()
+    assert "stalled" in tiles.nth(1).get_attribute("class")
 
 
 def apart(one: dict, other: dict) -> bool:

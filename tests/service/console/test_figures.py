@@ -93,7 +93,14 @@ def test_the_panel_gets_only_stages_that_were_measured():
 def test_a_camera_that_stalls_says_since_when():
     now = 10_000 * MS
     fresh = camera(0, seen(), now - 100 * MS, now)
-    assert fresh == {"number": 0, "name": "head", "hz": 15.0, "seq": now - 100 * MS, "age_ms": 100, "words": ""}
+    assert fresh == {
+        "number": 0,
+        "name": "head",
+        "hz": 15.0,
+        "seq": (now - 100 * MS) // 1000,
+        "age_ms": 100,
+        "words": "",
+    }
     assert camera(0, seen(), now - 4_000 * MS, now)["words"] == "no picture for 4 s"
     gone = camera(0, seen(NO_PICTURE, "camera 'head' sends nothing"), now - 4_000 * MS, now)
     assert gone["words"] == "no picture for 4 s: camera 'head' sends nothing"
