@@ -10,7 +10,7 @@ from typing import Any
 
 from teleopd.robots.model import RobotModel
 from teleopd.service.capture import manifest
-from teleopd.service.capture.part_file import PartFile, RecordingError
+from teleopd.service.capture.part_file import RecordingError
 from teleopd.service.capture.recording import Inputs, Recording
 from teleopd.service.capture.records import (
     ENDED,
@@ -24,6 +24,7 @@ from teleopd.service.capture.records import (
     as_bytes,
     as_text,
 )
+from teleopd.service.capture.spool import SpooledFile
 from teleopd.service.capture.verdict import ON_ITS_FEET
 from teleopd.service.capture.writer import EpisodeHeader
 
@@ -80,7 +81,7 @@ class Recorder:
         self._spaced_ns = self._unwanted_ns = 0
 
     @property
-    def file(self) -> PartFile | None:
+    def file(self) -> SpooledFile | None:
         """The file that is being written, for a thread that syncs it."""
         return self._recording.file if self._recording is not None else None
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from teleopd.robots.model import RobotModel
 from teleopd.safety.words import Cause, Mode
 from teleopd.service.capture.cameras.parts import Assembler
-from teleopd.service.capture.part_file import PartFile
 from teleopd.service.capture.records import EpisodeWish
 from teleopd.service.capture.samples import BATCHES, Rows
 from teleopd.service.capture.schemas import channels
+from teleopd.service.capture.spool import SpooledFile
 from teleopd.service.capture.verdict import Verdict, VerdictMeter
 from teleopd.service.capture.video import CAMERA
 from teleopd.service.capture.writer import EpisodeHeader, EpisodeWriter
@@ -65,9 +65,10 @@ class Recording:
         """
         self._header, self._balances = header, balances
         stem = f"{header.robot}_{_utc(given.wall_ns):%Y%m%d-%H%M%S}"
-        self.file = PartFile(folder, stem)
+        self.file = SpooledFile(folder, stem)
         try:
             self._writer = EpisodeWriter(self.file, header, given.now_ns, given.wall_ns)
+            self.file.drain()  # a disk that takes nothing is found before anyone relies on it
         except OSError:
             self.file.discard()
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +131,16 @@ def test_arming_again_is_another_episode(world: World):
 def test_what_is_written_is_on_the_disk_every_100_ms(world: World):
     world.step(Mode.ARMED, count=1 + FLUSH_NS // (20 * MS))
     torn = world.folder / "unitree_g1_20260921-141320.mcap.part"
-    assert read_episode(torn).streams["command"].n == 60
+
+    def on_the_disk() -> int:
+        world.recorder.file.drain()
+        return read_episode(torn).streams["command"].n
+
+    assert on_the_disk() == 60
     world.step(count=4)
-    assert read_episode(torn).streams["command"].n == 60
+    assert on_the_disk() == 60
     world.step()
-    assert read_episode(torn).streams["command"].n == 110
+    assert on_the_disk() == 110
 
 
 def test_stop_success_discard_and_start(world: World):
@@ -233,6 +240,7 @@ def test_a_recorder_that_follows_one_that_died_goes_on_in_a_new_file_and_obeys_n
     first = World(tmp_path)
     first.wish("start")
     first.step(count=19)
+    first.recorder.file.drain()
     second = World(tmp_path, before=first.status)
     second.now_ns, second.mode, second.wishes = first.now_ns + 2 * S, Mode.ACTIVE, first.wishes
     second.step(count=2)
@@ -289,15 +297,37 @@ def test_a_disk_that_refuses_ends_the_recording_with_the_reason_and_nothing_else
     world: World, monkeypatch: pytest.MonkeyPatch, error: int, text: str
 ):
     world.step(Mode.ACTIVE, count=60)
+    world.recorder.file.drain()
     Disk(monkeypatch, error, text)
-    world.step(count=10)
-    assert world.status.state == FAILED
+    deadline = time.monotonic() + 30.0
+    while world.step().state != FAILED:  # the disk's word comes from a thread
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     torn = "unitree_g1_20260921-141320.mcap.part"
     assert world.says == f"recording stopped: {text}; what was written is in {torn} (teleop capture recover)"
     assert world.step(count=50).state == FAILED, "nothing begins by itself on such a disk"
     monkeypatch.undo()
     assert read_episode(world.folder / torn).streams["command"].n == 560
     assert world.wish("start").state == RECORDING, "an operator may try again"
+
+
+def test_a_disk_that_takes_seconds_for_a_write_costs_no_sample(world: World, monkeypatch: pytest.MonkeyPatch):
+    world.step(Mode.ACTIVE, count=60)
+    awake, write = threading.Event(), os.write
+
+    def slow(fd: int, data: bytes) -> int:
+        awake.wait(60.0)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", slow)
+    world.step(count=400)
+    assert world.status.state == RECORDING and world.recorder.file.waiting_bytes > 0
+    awake.set()
+    world.wish("stop")
+    world.step(count=2)
+    episode = world.episode()
+    assert episode.metadata["complete"] == "true" and sum(episode.dropped.values()) == 0
+    assert episode.streams["command"].n == 4610, "ten a step, the last one's too"
 
 
 def test_a_disk_that_refuses_from_the_start_leaves_no_file(world: World, monkeypatch: pytest.MonkeyPatch):
