@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
 from teleopd.robots.rates import Rate, request_priority
@@ -17,6 +19,7 @@ from teleopd.service.capture.records import ObservationSamples
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
 from teleopd.service.compliance import Compliance
 from teleopd.service.policy import lookahead
+from teleopd.service.policy.commands import Commands
 from teleopd.service.policy.errors import PolicyError
 from teleopd.service.policy.heading_hold import HeadingHold, allowed
 from teleopd.service.policy.library import ResolvedPolicy
@@ -59,6 +62,8 @@ class ControlStage:
         self._live_ticks = 0
         self._was_balancing = False
         self._heading = HeadingHold() if allowed(runtime.card) else None
+        able = runtime.card.capabilities
+        self._commands = Commands(runtime.card, able, model) if able is not None else None
         self._lookahead = lookahead.Lookahead(model, runtime.card)
         self.compliance = Compliance(runtime.card, model) if compliance is None else compliance
         self._thresholds = thresholds or Thresholds()
@@ -72,11 +77,18 @@ class ControlStage:
         balancing = mode in BALANCING
         if balancing and not self._was_balancing:
             self._runtime.reset()
+            if self._commands is not None:
+                self._commands.reset()
         self._was_balancing = balancing
         shaped = self._guard.step(self._lookahead.present(reference, now_ns), mode, now_ns, state)
         follows = mode is Mode.ACTIVE and self._is_followed(shaped)
         if self._heading is not None:
             shaped = self._heading.step(shaped, state, mode)
+        pose_error_rad, tilt_rp = self._guard.pose_error_rad, self._guard.tilt_rp
+        if self._commands is not None:
+            shaped, tilt_rp = self._commands.step(shaped), np.zeros(2)
+            if self._commands.judge(reference) and mode is not Mode.ACTIVE:
+                pose_error_rad = np.inf  # no engaging with what the legs cannot do
         shaped = self._comply(shaped, state, mode, now_ns)
         started = time.perf_counter_ns()
         window = self._lookahead.window(shaped, follows)
@@ -99,8 +111,8 @@ class ControlStage:
             reference_valid=reference.valid if reference else False,
             reference_hz=reference.nominal_hz if reference else 0.0,
             deadman=reference.deadman if reference else False,
-            pose_error_rad=self._guard.pose_error_rad,
-            tilt_rp=self._guard.tilt_rp,
+            pose_error_rad=pose_error_rad,
+            tilt_rp=tilt_rp,
             limb_held=self._guard.held_joints > 0,
         )
         return ControlTick(targets, shaped, policy_us)
@@ -121,10 +133,11 @@ class ControlStage:
 
     def status(self, now_ns: int) -> PolicyStatus:
         """What the policy is served with."""
-        card = self._runtime.card
+        card, commands = self._runtime.card, self._commands
         return PolicyStatus(
             now_ns, LOOKAHEAD.index(card.lookahead), 1e3 * lookahead.horizon_s(card), 1e3 * lookahead.delay_s(card),
             self.compliance.force_limit_n, self.compliance.arms is not None,
+            commands.clipped if commands is not None else 0, commands.cannot if commands is not None else 0,
         )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ from teleopd.service.capture.records import (
 )
 from teleopd.service.latency_status import LATENCY_FIELDS, LatencyStatus
 from teleopd.service.link_status import LINK_FIELDS, LinkStatus
+from teleopd.service.setup_words import SETUP_STATUS_FIELDS, SETUP_WISH_FIELDS, SetupStatus, SetupWish
 
 MAX_BODIES = 64
 MOST_CAMERAS = 4
@@ -163,12 +164,16 @@ class PolicyStatus(NamedTuple):
     """In force now [N]; NaN: nothing limits."""
     admittance: bool
     """The limit acts on the arm references, not inside the policy."""
+    clipped: int = 0
+    """Bits in the order of `policy.commands.CLIPPED`: what the operator asks for beyond the policy's range."""
+    cannot: int = 0
+    """Index into `policy.commands.CANNOT`: why the operator cannot be followed at all."""
 
 
 LOOKAHEAD = ("none", "hold", "extrapolate", "delay")
 POLICY_STATUS_FIELDS: list[Field] = [
     ("t_ns", "<i8"), ("way", "<i4"), ("horizon_ms", "<f8"), ("delay_ms", "<f8"), ("force_limit_n", "<f8"),
-    ("admittance", "?"),
+    ("admittance", "?"), ("clipped", "<i4"), ("cannot", "<i4"),
 ]  # fmt: skip
 
 
@@ -295,6 +300,8 @@ def streams(n: int) -> dict[str, Stream]:
         table[f"camera_tile_{camera}"] = Stream(Codec(CameraTile, CAMERA_TILE_FIELDS))
     for writer in WISH_WRITERS:
         table[f"episode_{writer}"] = Stream(Codec(EpisodeWish, EPISODE_WISH_FIELDS))
+    table["setup_console"] = Stream(Codec(SetupWish, SETUP_WISH_FIELDS))
+    table["setup_status"] = Stream(Codec(SetupStatus, SETUP_STATUS_FIELDS))
     table["stick"] = Stream(Codec(StickWord, STICK_FIELDS))
     for writer in COMPLIANCE_WRITERS:
         table[f"compliance_{writer}"] = Stream(Codec(ComplianceSetting, COMPLIANCE_FIELDS))

@@ -15,6 +15,7 @@ from teleopd.drivers.source import SourceState
 from teleopd.safety.words import Mode
 from teleopd.service.capture.records import RECORDING
 from teleopd.service.console.snapshot import Snapshot, next_act, recording_words, warnings
+from teleopd.service.policy.commands import CANNOT, clipped_words
 from teleopd.service.streams import LOOKAHEAD, PolicyStatus
 from teleopd.service.telemetry.link_report import link_words
 
@@ -96,6 +97,10 @@ def policy_words(policy: PolicyStatus | None) -> str:
     found = [f"lookahead: {LOOKAHEAD[policy.way]} {policy.horizon_ms:.0f} ms"] if policy.horizon_ms else []
     if not math.isnan(policy.force_limit_n):
         found.append(f"force limit {policy.force_limit_n:.1f} N" + (" on the arms" if policy.admittance else ""))
+    if policy.clipped:
+        found.append(f"{clipped_words(policy.clipped)} beyond the policy's range, clipped")
+    if policy.cannot:
+        found.append(CANNOT[policy.cannot])
     return ", ".join(found)
 
 

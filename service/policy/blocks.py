@@ -136,6 +136,10 @@ class ReferenceHeading(_Term, frozen=True, kw_only=True):
     """Horizontal unit vector in which the reference root faces, (x, y) in the present reference's heading frame."""
 
 
+class ReferenceWalks(_Term, frozen=True, kw_only=True):
+    """1 while the reference's root is to move at all (above 1 mm/s or 1 mrad/s), 0 while it is to stand still."""
+
+
 class AnchorOrientation(_Term, frozen=True, kw_only=True):
     """Rotation from a body of the robot to the same body of the reference: two columns of its matrix, 6 values."""
 
@@ -224,7 +228,9 @@ class Future(_Block, frozen=True, kw_only=True):
 
 JointBlock = Q | Dq | ReferenceQ | ReferenceDq | ReferenceQError | LastAction
 VectorBlock = Gyro | BaseLinVel | ReferenceLinVel | ReferenceAngVel | ReferenceDisplacement
-AttitudeBlock = Gravity | RollPitch | ReferenceHeight | ReferenceRollPitch | ReferenceGravity | ReferenceHeading
+AttitudeBlock = (
+    Gravity | RollPitch | ReferenceHeight | ReferenceRollPitch | ReferenceGravity | ReferenceHeading | ReferenceWalks
+)
 BodyBlock = AnchorOrientation | AnchorPosition | KeyPoints
 InputBlock = Phase | Constant | ForceLimit
 Term = JointBlock | VectorBlock | AttitudeBlock | BodyBlock | InputBlock
@@ -242,6 +248,7 @@ _REFERENCE_FIELDS: dict[type[_Block], tuple[str, ...]] = {
     ReferenceGravity: ("root_quat_w",),
     ReferenceDisplacement: ("root_pos_w", "root_quat_w"),
     ReferenceHeading: ("root_quat_w",),
+    ReferenceWalks: ("root_ang_vel_w", "root_lin_vel_w"),
     AnchorOrientation: ("q", "root_quat_w"),
     AnchorPosition: ("q", "root_pos_w", "root_quat_w"),
     KeyPoints: ("dq", "q", "root_ang_vel_w", "root_lin_vel_w", "root_pos_w", "root_quat_w"),

@@ -187,6 +187,22 @@ class Compliance(_Strict, frozen=True, kw_only=True):
     default_n: float
 
 
+class Capabilities(_Strict, frozen=True, kw_only=True):
+    """What of a reference a policy follows whose legs go their own way, and how far; more is clipped, and said."""
+
+    legs: Literal[False]
+    """The legs do not follow the reference's."""
+    upper_body: bool
+    """Torso and arms do."""
+    forward: tuple[float, float]
+    """Velocity of the root in its own heading [m/s]."""
+    left: tuple[float, float]
+    turn: tuple[float, float]
+    """[rad/s]"""
+    height: tuple[float, float]
+    """Pelvis above the floor [m]; a bent robot stands on both feet and does not walk."""
+
+
 class Slot(NamedTuple):
     """Where a block lies in the observation: [start, stop). A hidden term lies nowhere: start equals stop."""
 
@@ -227,6 +243,8 @@ class Card(_Strict, frozen=True, kw_only=True):
     """What the `key_points` blocks follow."""
     compliance: Compliance | None = None
     """Present when the policy has a force limit."""
+    capabilities: Capabilities | None = None
+    """Present when the legs do not follow the reference's."""
     joints: JointOrders
     default_pose: PerJoint
     """[rad]"""
@@ -328,7 +346,8 @@ class Card(_Strict, frozen=True, kw_only=True):
 
 _FIXED_WIDTHS: dict[type[b.Term], int] = {
     b.Gravity: 3, b.RollPitch: 2, b.ReferenceHeight: 1, b.ReferenceRollPitch: 2, b.ReferenceGravity: 3,
-    b.ReferenceHeading: 2, b.AnchorOrientation: 6, b.AnchorPosition: 3,
+    b.ReferenceHeading: 2, b.ReferenceWalks: 1, b.AnchorOrientation: 6,
+    b.AnchorPosition: 3,
 }  # fmt: skip
 
 

@@ -86,6 +86,7 @@ def _section_problems(card: Card) -> Iterator[str]:
             f"compliance has lower_n {limits.lower_n:g}, default_n {limits.default_n:g}, upper_n {limits.upper_n:g}: "
             "must rise from above 0"
         )
+    yield from _capability_problems(card)
     if (b.KeyPoints in kinds) != bool(card.points):
         yield "key_points are observed, points is empty" if not card.points else "points are given, no block sees them"
     for i, block in enumerate(card.observation):
@@ -94,6 +95,23 @@ def _section_problems(card: Card) -> Iterator[str]:
             yield f"odometry is false, observation[{i}] ({kind}) needs the root's position or velocity"
     if card.lookahead != "none" and not card.lookahead_steps:
         yield f"lookahead is '{card.lookahead}', lookahead_steps is 0"
+
+
+def _capability_problems(card: Card) -> Iterator[str]:
+    able = card.capabilities
+    if able is None:
+        return
+    for name in ("forward", "left", "turn", "height"):
+        low, high = getattr(able, name)
+        inside = 0.0 < low < high if name == "height" else low < 0.0 < high
+        if not inside:
+            asked = "rise from above 0" if name == "height" else "reach from below 0 to above 0"
+            yield f"capabilities.{name} is {low:g} to {high:g}, must {asked}"
+    if card.role != "velocity":
+        yield f"role is '{card.role}', a policy with capabilities follows a velocity: 'velocity'"
+    rest = card.joints.rest
+    if able.upper_body and (rest is None or rest.follow != "reference"):
+        yield "capabilities.upper_body is true, joints.rest must follow the reference"
 
 
 def _joint_problems(card: Card) -> Iterator[str]:

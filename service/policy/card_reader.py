@@ -16,6 +16,7 @@ import msgspec
 from teleopd.service.policy import blocks as b
 from teleopd.service.policy.card import (
     Action,
+    Capabilities,
     Card,
     Clip,
     Compliance,
@@ -88,7 +89,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "$.gains.sim": GainSet, "$.gains.real": GainSet, "$.golden[]": Golden, "$.golden[].segments[]": Segment,
     "$.model.data[]": DataFile, "$.model.extras[]": Extra, "$.encoder": ModelFile, "$.encoder.data[]": DataFile,
     "$.encoder.extras[]": Extra, "$.joints.rest": Rest, "$.action.smoothing": Smoothing, "$.clip": Clip,
-    "$.points[]": Point, "$.compliance": Compliance,
+    "$.points[]": Point, "$.compliance": Compliance, "$.capabilities": Capabilities,
 }  # fmt: skip
 
 

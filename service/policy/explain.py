@@ -83,7 +83,13 @@ def _place(slot: Slot) -> str:
 
 
 def _section_words(card: Card) -> Iterator[str]:
-    rest, clip, limits = card.joints.rest, card.clip, card.compliance
+    rest, clip, limits, able = card.joints.rest, card.clip, card.compliance, card.capabilities
+    if able is not None:
+        yield (
+            f"follows     velocity: forward {_span(able.forward)}, left {_span(able.left)} m/s, turn "
+            f"{_span(able.turn)} rad/s; height {_span(able.height)} m, standing"
+        )
+        yield f"            upper body: {'yes' if able.upper_body else 'no'}; legs: no, they step as it finds best"
     if rest is not None:
         what = "the reference" if rest.follow == "reference" else "the default pose"
         yield f"rest        {', '.join(rest.joints)} follow {what}"
@@ -96,6 +102,10 @@ def _section_words(card: Card) -> Iterator[str]:
         yield f"encoder     {encoder.file}: the first {encoder.input_width} values -> {encoder.output_width}"
     if limits is not None:
         yield f"force       limit {limits.lower_n:g} to {limits.upper_n:g} N, {limits.default_n:g} N at start"
+
+
+def _span(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:g}..{bounds[1]:g}"
 
 
 def _pair(runtimes: dict[str, PolicyRuntime], what: str, i: int) -> str:

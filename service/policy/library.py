@@ -96,9 +96,12 @@ def search_folders(environment: Mapping[str, str] = os.environ) -> list[Path]:
 
 
 def _defaults(robot: RobotModel) -> dict[str, tuple[Path, Card]]:
-    """Cards that may run without being asked for by name: they track any pose, on any robot as it is."""
+    """Cards that may run without being asked for by name: what they follow they follow on any robot as it is."""
     cards = {name: (path, load_card(path)) for name, path in shipped_cards(robot).items()}
-    return {name: pair for name, pair in cards.items() if pair[1].role == "tracker" and not pair[1].odometry}
+    return {
+        name: (path, card) for name, (path, card) in cards.items()
+        if (card.role == "tracker" or card.capabilities is not None) and not card.odometry
+    }  # fmt: skip
 
 
 def _first_available(robot: RobotModel, folders: Sequence[Path]) -> ResolvedPolicy | None:

@@ -19,6 +19,8 @@ from teleopd.service.policy.kinematics import Chain
 Float32 = npt.NDArray[np.float32]
 SOFTNESS_M = 0.05
 """Stiffness of a compliant arm is its force limit over this (GentleHumanoid)."""
+STILL = 1e-3
+"""A reference slower than this [m/s, rad/s] is one to stand still."""
 _DOWN_W: Array = np.array([0.0, 0.0, -1.0])
 
 
@@ -289,10 +291,16 @@ def _heading(tick: Tick) -> Sequence[float]:
     return (math.cos(turn), math.sin(turn))
 
 
+def _walks(tick: Tick) -> Sequence[float]:
+    (x, y, _), (_, _, turn) = tick.reference.root_lin_vel_w.tolist(), tick.reference.root_ang_vel_w.tolist()
+    return (1.0 if max(math.hypot(x, y), abs(turn)) > STILL else 0.0,)
+
+
 _ATTITUDES: dict[type[b.Term], Reader] = {
     b.RollPitch: lambda tick: roll_pitch(tick.quat_w),
     b.Gravity: lambda tick: rotate_inverse(tick.quat_w, _DOWN_W),
     b.ReferenceRollPitch: lambda tick: roll_pitch(tick.reference.root_quat_w),
     b.ReferenceGravity: lambda tick: rotate_inverse(tick.reference.root_quat_w, _DOWN_W),
     b.ReferenceHeading: _heading,
+    b.ReferenceWalks: _walks,
 }

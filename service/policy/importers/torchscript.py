@@ -44,13 +44,13 @@ def convert(path: Path) -> bytes:
     """
     if not path.is_file():
         raise FileAbsent(path)
-    tensors = _tensors(path)
+    found = tensors(path)
     try:
-        w, r = tensors["memory.weight_ih_l0"], tensors["memory.weight_hh_l0"]
-        bias_w, bias_r = tensors["memory.bias_ih_l0"], tensors["memory.bias_hh_l0"]
-        layers = [(tensors[f"actor.{i}.weight"], tensors[f"actor.{i}.bias"]) for i in (0, 2)]
+        w, r = found["memory.weight_ih_l0"], found["memory.weight_hh_l0"]
+        bias_w, bias_r = found["memory.bias_ih_l0"], found["memory.bias_hh_l0"]
+        layers = [(found[f"actor.{i}.weight"], found[f"actor.{i}.bias"]) for i in (0, 2)]
     except KeyError as error:
-        known = f"only unitree_rl_gym's LSTM policies are known; it has {', '.join(sorted(tensors)) or 'none'}"
+        known = f"only unitree_rl_gym's LSTM policies are known; it has {', '.join(sorted(found)) or 'none'}"
         raise CannotImport(path, f"it has no weights {error}; {known}") from None
     hidden, width = r.shape[1], w.shape[1]
     (first, first_bias), (last, last_bias) = layers
@@ -142,8 +142,12 @@ class _Unpickler(pickle.Unpickler):
         return values
 
 
-def _tensors(path: Path) -> dict[str, Float32]:
-    """Dotted name -> weights, of every tensor in the module tree."""
+def tensors(path: Path) -> dict[str, Float32]:
+    """Dotted name -> weights, of every tensor in the module tree of a TorchScript file.
+
+    Raises:
+        CannotImport: it is none, or holds other things than tensors.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:

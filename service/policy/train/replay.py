@@ -18,14 +18,14 @@ RECENT_SHARE = 0.25
 class Replay:
     """The newest `capacity` samples."""
 
-    def __init__(self, capacity: int) -> None:
-        self._seen: npt.NDArray[np.float16] = np.empty((capacity, len(COLUMNS)), dtype=np.float16)
-        self._wanted: npt.NDArray[np.float16] = np.empty((capacity, N), dtype=np.float16)
+    def __init__(self, capacity: int, inputs: int = len(COLUMNS), outputs: int = N) -> None:
+        self._seen: npt.NDArray[np.float16] = np.empty((capacity, inputs), dtype=np.float16)
+        self._wanted: npt.NDArray[np.float16] = np.empty((capacity, outputs), dtype=np.float16)
         self._next = 0
         self.count = 0
 
     def add(self, seen: Float32, wanted: Float32) -> None:
-        """Keep samples (k, 537) and (k, 29); those that are not finite are left out."""
+        """Keep samples (k, inputs) and (k, outputs); those that are not finite are left out."""
         good = np.isfinite(seen).all(axis=1) & np.isfinite(wanted).all(axis=1)
         k = int(good.sum())
         at = (self._next + np.arange(k)) % len(self._seen)
@@ -44,7 +44,7 @@ class Replay:
         return self._seen[at].astype(np.float32), self._wanted[at].astype(np.float32)
 
     def all_seen(self) -> Float32:
-        """Every observation kept, oldest first until the ring turns, (count, 537)."""
+        """Every observation kept, oldest first until the ring turns, (count, inputs)."""
         return self._seen[: self.count].astype(np.float32)
 
     def state(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from teleopd.service.policy.library import shipped_cards
 Q_BLOCK = '[[observation]]\nkind = "q"\ngroup = "now"'
 WRONG = [
     ("rate_hz = 50.0", "rate_hz = 50.0\nrate = 50",
-     "unknown key 'rate' in the card; did you mean 'rate_hz'? Valid: action, armature, attribution, clip, "),
+     "unknown key 'rate' in the card; did you mean 'rate_hz'? Valid: action, armature, attribution, capabilities, "),
     ("opset = 13", "opset = 13\nsha_256 = 1",
      "unknown key 'sha_256' in model; did you mean 'sha256'? Valid: data, extras, file, "),
     (Q_BLOCK, Q_BLOCK + "\nscal = 2.0", "unknown key 'scal' in observation[1] (kind 'q'); did you mean 'scale'?"),

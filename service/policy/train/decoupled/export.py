@@ -1,0 +1,183 @@
+"""A trained student -> what is shipped: ONNX file, card, model card."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from teleopd.service.policy.card import Card
+from teleopd.service.policy.card_reader import card_from, parse_card
+from teleopd.service.policy.card_writer import card_text
+from teleopd.service.policy.train.channels import Float32
+from teleopd.service.policy.train.decoupled.student import LegStudent
+from teleopd.service.policy.train.decoupled.walker import (
+    ACTION_CLIP,
+    ACTION_SCALE,
+    CLOCK_S,
+    COMMAND,
+    DQ_SCALE,
+    GYRO_SCALE,
+    HEIGHT,
+    LAGS,
+    RATE_HZ,
+    Walker,
+)
+from teleopd.service.policy.train.export import INPUT, NAME, OUTPUT, TOLERANCE, ExportFailed, run_onnx
+from teleopd.service.policy.train.onnx_writer import OPSET, Node, model
+from teleopd.service.policy.train.student import INPUT_CLIP
+
+MAX_BYTES = 2_000_000
+TEMPLATE = "model_card.txt"
+FORWARD, LEFT, TURN, LOWEST_M = (-0.4, 0.9), (-0.5, 0.5), (-1.0, 1.0), 0.85
+"""What is declared; training goes a little further."""
+NOTES = (
+    "The policy that comes with the package: trained by this project's own code (service/policy/train/decoupled),",
+    "which also wrote this file. default.md says from what, how, and what it can and cannot do.",
+)
+
+
+def to_onnx(student: LegStudent) -> bytes:
+    """The network with its normalisation inside, on the observation of the card."""
+    constants: dict[str, Any] = {
+        "mean": student.mean.numpy(), "inverse_std": (1.0 / student.std).numpy(),
+        "low": np.float32(-INPUT_CLIP).reshape(()), "high": np.float32(INPUT_CLIP).reshape(()),
+    }  # fmt: skip
+    nodes = [
+        Node("Sub", (INPUT, "mean"), "centred"),
+        Node("Mul", ("centred", "inverse_std"), "scaled"),
+        Node("Clip", ("scaled", "low", "high"), "x0"),
+    ]
+    linears = student.linears()
+    for i, layer in enumerate(linears):
+        last = i == len(linears) - 1
+        constants[f"weight{i}"] = layer.weight.detach().numpy()
+        constants[f"bias{i}"] = layer.bias.detach().numpy()
+        name = OUTPUT if last else f"y{i}"
+        nodes.append(Node("Gemm", (f"x{i}", f"weight{i}", f"bias{i}"), name, {"transB": 1}))
+        if not last:
+            nodes += [Node("Sigmoid", (name,), f"s{i}"), Node("Mul", (name, f"s{i}"), f"x{i + 1}")]
+    sizes = student.mean.numel(), linears[-1].out_features
+    return model(nodes, constants, (INPUT, sizes[0]), (OUTPUT, sizes[1]), "teleopd")
+
+
+def checked_onnx(student: LegStudent) -> bytes:
+    """`to_onnx`, proven on random observations of the size that occurs.
+
+    Raises:
+        ExportFailed: it answers differently, not finitely, or is too large to ship.
+    """
+    content = to_onnx(student)
+    rng = np.random.default_rng(0)
+    spread = rng.standard_normal((256, student.mean.numel())).astype(np.float32)
+    observation = student.mean.numpy() + 2.0 * student.std.numpy() * spread
+    with torch.inference_mode():
+        wanted = student(torch.from_numpy(observation)).numpy()
+    worst = float(np.max(np.abs(run_onnx(content, observation) - wanted) / (1.0 + np.abs(wanted))))
+    if not worst <= TOLERANCE:
+        raise ExportFailed(f"the exported network differs from the trained one by {worst:.1e}, allowed {TOLERANCE:g}")
+    if len(content) > MAX_BYTES:
+        raise ExportFailed(f"the exported network has {len(content)} bytes, at most {MAX_BYTES} are shipped")
+    return content
+
+
+def card_of(walker: Walker, sha256: str, golden: Float32 | None = None) -> Card:
+    """The card of a network with that hash; `golden` is its answer to `standing_observation`, (legs,)."""
+    names, robot = walker.model.joint_names, walker.model
+    kp = {name: float(value) for name, value in zip(names, robot.kp_ready, strict=True)}
+    kd = {name: float(value) for name, value in zip(names, robot.kd_ready, strict=True)}
+    source = "trained with them, each robot's drawn around: " + robot.provenance["kp_ready"]
+    gains = {"kp": kp, "kd": kd, "source": source, "reason": "simulation and robot hold the legs with the same gains"}
+    now = "proprioception"
+    data: dict[str, Any] = {
+        "schema": 1, "name": NAME, "robot": robot.name,
+        "title": "teleopd's own: stands, squats, steps and walks by velocity; arms and torso follow",
+        "licence": "BSD-3-Clause",
+        "attribution": "Copyright 2026 the teleopd authors; its walk is distilled from unitree_rl_gym, Copyright (c) "
+        "2016-2023 HangZhou YuShu TECHNOLOGY CO.,LTD. (Unitree Robotics)",
+        "homepage": "https://github.com/unitreerobotics/unitree_rl_gym",
+        "rate_hz": RATE_HZ, "imu": "pelvis", "odometry": False, "lookahead_steps": 0, "role": "velocity",
+        "model": {
+            "file": f"{NAME}.onnx", "sha256": sha256, "opset": OPSET, "input": INPUT, "output": OUTPUT,
+            "input_width": walker.width, "output_width": len(walker.legs),
+        },
+        "capabilities": {
+            "legs": False, "upper_body": True, "forward": FORWARD, "left": LEFT, "turn": TURN,
+            "height": (LOWEST_M, robot.stand_height_m),
+        },
+        "joints": {
+            "state": walker.joints, "reference": "state", "action": walker.legs,
+            "rest": {"joints": walker.upper, "follow": "reference"},
+        },
+        "default_pose": {name: float(q) for name, q in zip(walker.joints, walker.default, strict=True)},
+        "observation": [
+            {"kind": "reference_lin_vel", "group": "command", "axes": "x", "frame": "heading", "clip": FORWARD},
+            {"kind": "reference_lin_vel", "group": "command", "axes": "y", "frame": "heading", "clip": LEFT},
+            {"kind": "reference_ang_vel", "group": "command", "axes": "z", "frame": "heading", "clip": TURN},
+            {"kind": "reference_height", "group": "command", "clip": (LOWEST_M, robot.stand_height_m)},
+            {"kind": "reference_walks", "group": "command"},
+            {"kind": "phase", "group": "clock", "function": "sin", "period_s": CLOCK_S},
+            {"kind": "phase", "group": "clock", "function": "cos", "period_s": CLOCK_S},
+            {"kind": "reference_q", "group": "upper_body", "joints": walker.upper},
+            {"kind": "gyro", "group": now, "scale": GYRO_SCALE},
+            {"kind": "gravity", "group": now},
+            {"kind": "q", "group": now, "offset": "default_pose"},
+            {"kind": "dq", "group": now, "scale": DQ_SCALE},
+            {"kind": "last_action", "group": now},
+            {"kind": "lags", "of": [now], "lags": LAGS, "fill": "current"},
+        ],
+        "action": {"scale": ACTION_SCALE, "offset": "default_pose", "clip": ACTION_CLIP, "feedback": "clipped"},
+        "gains": {"sim": gains, "real": gains},
+    }  # fmt: skip
+    if golden is not None:
+        data["golden"] = [{
+            "name": "standing still, zero history",
+            "segments": [
+                {"at": HEIGHT, "values": [robot.stand_height_m]}, {"at": COMMAND + 1, "values": [1.0]},
+                {"at": _gravity_at(walker), "values": [0.0, 0.0, -1.0]},
+            ],
+            "output": [round(float(value), 5) for value in golden],
+        }]  # fmt: skip
+    return card_from(_plain(data), NAME)
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(data))
+    return plain
+
+
+def _gravity_at(walker: Walker) -> int:
+    return COMMAND + 2 + len(walker.upper) + 3
+
+
+def standing_observation(walker: Walker) -> Float32:
+    """The golden input of the card: asked to stand, upright, everything else zero, (1, width)."""
+    observation = np.zeros((1, walker.width), dtype=np.float32)
+    observation[0, HEIGHT], observation[0, COMMAND + 1] = walker.model.stand_height_m, 1.0
+    observation[0, _gravity_at(walker) + 2] = -1.0
+    return observation
+
+
+def write_policy(student: LegStudent, walker: Walker, folder: Path, figures: str, notice: str) -> list[Path]:
+    """`default.onnx`, `.toml` and `.md` in `folder`; `figures` are the measured tables, `notice` the teacher's licence.
+
+    Raises:
+        ExportFailed: the network cannot be shipped.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = checked_onnx(student)
+    golden = run_onnx(content, standing_observation(walker))[0]
+    text = card_text(card_of(walker, hashlib.sha256(content).hexdigest(), golden), NOTES)
+    parse_card(text, f"{NAME}.toml")
+    story = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
+    story = story.replace("@TITLE@", walker.model.title).replace("@FIGURES@", figures).replace("@NOTICE@", notice)
+    paths = [folder / f"{NAME}{suffix}" for suffix in (".onnx", ".toml", ".md")]
+    paths[0].write_bytes(content)
+    paths[1].write_text(text, encoding="utf-8")
+    paths[2].write_text(story, encoding="utf-8")
+    return paths

@@ -1,0 +1,1 @@
+"""Experts that a decoupled student learns from: a walking network, our standing controller, and who of them acts."""

@@ -1,0 +1,98 @@
+"""unitree_rl_gym's walking network for a whole batch, behind the inverted map of what it makes of a command.
+
+It drifts back and obeys a little less than it is told (h1_default.md, section 2); the inverse of that and a slow loop
+on the true velocity make it do what the command says. It marches on the spot for ever and cannot stand still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from teleopd.robots.model import Array
+from teleopd.service.policy.importers.torchscript import tensors
+from teleopd.service.policy.train.decoupled.walker import DQ_SCALE, GYRO_SCALE
+from teleopd.service.policy.train.decoupled.world import Balance, World, gravity
+
+Float32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+COMMAND_SCALE = np.array((2.0, 2.0, 0.25))
+LARGEST = np.array((1.5, 0.9, 1.6))
+"""No larger command is given to it."""
+
+
+class Obeyed(NamedTuple):
+    """obtained = factor * command + offset, measured with moving arms."""
+
+    factor: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    loop_gain: float
+    """On the velocity missed, low-passed over a gait cycle."""
+
+
+H1_OBEYED = Obeyed((0.957, 0.8, 0.9), (-0.078, 0.0, 0.0), 0.4)
+
+
+class Network:
+    """The recurrent network: LSTM, linear, ELU, linear."""
+
+    def __init__(self, weights: Mapping[str, Float32], count: int) -> None:
+        self._in, self._rec = weights["memory.weight_ih_l0"].T.copy(), weights["memory.weight_hh_l0"].T.copy()
+        self._bias = weights["memory.bias_ih_l0"] + weights["memory.bias_hh_l0"]
+        self._first, self._first_bias = weights["actor.0.weight"].T.copy(), weights["actor.0.bias"]
+        self._last, self._last_bias = weights["actor.2.weight"].T.copy(), weights["actor.2.bias"]
+        self._hidden = self._rec.shape[0]
+        self._h = np.zeros((count, self._hidden), dtype=np.float32)
+        self._c = np.zeros_like(self._h)
+
+    def reset(self, which: Bools) -> None:
+        """These robots begin to walk."""
+        self._h[which] = 0.0
+        self._c[which] = 0.0
+
+    def __call__(self, observation: Float32) -> Float32:
+        """Raw actions (k, legs) of observations (k, inputs)."""
+        gates = observation @ self._in + self._h @ self._rec + self._bias
+        i, f, g, o = np.split(gates, 4, axis=1)
+        self._c = _sigmoid(f) * self._c + _sigmoid(i) * np.tanh(g)
+        self._h = _sigmoid(o) * np.tanh(self._c)
+        a = self._h @ self._first + self._first_bias
+        out: Float32 = np.where(a > 0.0, a, np.expm1(np.minimum(a, 0.0))) @ self._last + self._last_bias
+        return out
+
+
+class WalkingExpert:
+    """Legs of every robot of a world as if all of them walked."""
+
+    def __init__(self, teacher: Path, world: World, obeyed: Obeyed = H1_OBEYED) -> None:
+        """Raises:
+        CannotImport: the file is no such network.
+        """
+        self._network = Network(tensors(teacher), world.count)
+        self._world, self._obeyed = world, obeyed
+
+    def reset(self, which: Bools) -> None:
+        """These robots begin to walk."""
+        self._network.reset(which)
+
+    def __call__(self, command: Array, balance: Balance) -> Float32:
+        """Raw actions (k, legs) for a velocity forward, left, turn (k, 3)."""
+        world, legs = self._world, len(self._world.walker.legs)
+        o = self._obeyed
+        told = (command - o.offset) / o.factor + o.loop_gain * (command - balance.velocity)
+        told = np.clip(told, -LARGEST, LARGEST) * COMMAND_SCALE
+        angle = world.angle()[:, None]
+        seen = np.hstack((
+            world.qvel[:, 3:6] * GYRO_SCALE, gravity(world.qpos[:, 3:7]), told,
+            world.qpos[:, 7 : 7 + legs] - world.walker.default[:legs], world.qvel[:, 6 : 6 + legs] * DQ_SCALE,
+            world.last_action, np.sin(angle), np.cos(angle),
+        ))  # fmt: skip
+        return self._network(seen.astype(np.float32))
+
+
+def _sigmoid(x: Float32) -> Float32:
+    return np.asarray(1.0 / (1.0 + np.exp(-x)))
