@@ -13,6 +13,7 @@ from teleopd.launch.config import RunConfig
 from teleopd.launch.processes import Processes
 from teleopd.robots.ipc.session import Session
 from teleopd.service.console.access import Access, Role, Tokens
+from teleopd.service.console.facts import RunFacts
 
 LEAST = 16
 """Shortest token that is accepted from the file [characters]."""
@@ -82,10 +83,13 @@ def say_addresses(access: Access, say: Callable[[str], object]) -> None:
             "(--view-certificate; or an SSH tunnel to 127.0.0.1)")  # fmt: skip
 
 
-def start_console(processes: Processes, session: Session, config: RunConfig, say: Callable[[str], object]) -> None:
-    """The console process, and the addresses of its page on the terminal."""
+def start_console(
+    processes: Processes, session: Session, config: RunConfig, say: Callable[[str], object], facts: RunFacts
+) -> None:
+    """The console process, and the addresses of its page on the terminal. `facts`: what the page says of the run."""
     access = console_access(config, say)
     say_addresses(access, say)
     processes.start(
-        "console", session=session, robot=config.robot, access=access, operator=True, stick=config.source == "stick"
-    )
+        "console", session=session, robot=config.robot, access=access, operator=True, stick=config.source == "stick",
+        facts=facts,
+    )  # fmt: skip

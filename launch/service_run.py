@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from teleopd.drivers.source import Source
 from teleopd.launch import registry
 from teleopd.launch.battery import BatteryWarning
 from teleopd.launch.config import RunConfig
@@ -26,6 +27,7 @@ from teleopd.launch.qualification import require_record
 from teleopd.launch.recording import end_recording, recording_folder, start_recorder
 from teleopd.launch.robot_link import link_options, loop_of, open_hand, require_virtual
 from teleopd.launch.run_log import RunLog
+from teleopd.launch.setup_choice import SetupChoice, facts_of
 from teleopd.launch.silence import replace_hung
 from teleopd.launch.sounds import Sounds
 from teleopd.launch.sources import begin_tap, make_source, source_options
@@ -89,7 +91,7 @@ class ServiceRun:
         self.model: RobotModel = registry.load("robot", config.robot)
         registry.check("link", config.link)
         self._link_options = link_options(config)
-        self._source_options = self._check_source()
+        self._check_source()
         self.policy: ResolvedPolicy | None = (
             None if config.kinematic or self._arms_mode else resolve(config.policy or None, self.model)
         )
@@ -113,6 +115,7 @@ class ServiceRun:
         self._log = RunLog(config, self.model, self.policy.card.name if self.policy else "")
         self._cpu = ProcessCpu()
         self._sim: VirtualHand | None = None
+        self._setup: SetupChoice | None = None
         self._battery = BatteryWarning()
 
     def _qualified(self) -> str:
@@ -236,7 +239,9 @@ class ServiceRun:
             self._start_control(processes, common)
         self._start_source(processes, session)
         if config.view:
-            start_console(processes, session, config, self.say)
+            facts = facts_of(config, self.model, self.policy, has_source="source" in processes.children)
+            self._setup = SetupChoice(config, facts, session, processes, self._bus, self._source_of, self._operator)
+            start_console(processes, session, config, self.say, facts)
         identity = RunIdentity(
             config.robot, config.source, self.policy.card.name if self.policy else None, config.sha256, GATE_STEPS
         )
@@ -267,12 +272,17 @@ class ServiceRun:
         tap = str(Path(config.tap).expanduser().absolute()) if config.tap else ""
         if tap:
             begin_tap(Path(tap))
-        source = functools.partial(make_source, config.source, self._source_options, tap)
+        source = self._source_of(config)
         card = (self.policy.card.name, self.policy.card.role) if self.policy is not None else ("", "tracker")
         processes.start(
             "source", session=session, robot=config.robot, make_source=source, solver=config.solver, policy=card,
             operator=self._operator, input_filter=config.input_filter,
         )  # fmt: skip
+
+    def _source_of(self, config: RunConfig) -> Callable[[], Source]:
+        """What makes the source in its own process."""
+        tap = str(Path(config.tap).expanduser().absolute()) if config.tap else ""
+        return functools.partial(make_source, config.source, source_options(config), tap)
 
     def _card_gains(self) -> tuple[str, Array, Array]:
         """The policy's name and gains on this link, for the gate's whitelist."""
@@ -309,6 +319,8 @@ class ServiceRun:
                 status: SafetyStatus | None = self._bus.slot("safety_status").read()
                 while self._asked:
                     self.say(self._asked.pop(0))
+                if self._setup is not None:
+                    self._setup.look(status)
                 self._check_refusals(owner, processes, status)
                 self._watchdog.look(processes, self._bus, None if status is None else Mode(status.mode), now_ns)
                 if self._script.ending:

@@ -55,6 +55,8 @@ class Desk:
     def __init__(self) -> None:
         self.message = b""
         """The newest figures, JSON; each new one is a new object."""
+        self.facts = b"{}"
+        """What a page is told once of the run, JSON."""
         self.pictures: dict[int, bytes] = {}
         """Camera -> its newest picture, JPEG."""
         self.watchers = 0

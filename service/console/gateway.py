@@ -34,7 +34,7 @@ FIRST_REQUEST_S: Final = 10.0
 MAX_PRESS: Final = 64
 OURS: Final = {
     name: "text/css" if name.endswith(".css") else "application/javascript"
-    for name in ("console.css", "console.js", "side.css", "plots.js", "side.js")
+    for name in ("console.css", "console.js", "side.css", "plots.js", "side.js", "setup.js")
 }
 """Files of ours, in the order in which a page loads them: what stops first."""
 HEAD: Final = "".join(

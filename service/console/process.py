@@ -17,6 +17,7 @@ from teleopd.service.child import Ending, refuse
 from teleopd.service.console.access import Access
 from teleopd.service.console.desk import Desk
 from teleopd.service.console.errors import ConsoleError
+from teleopd.service.console.facts import RunFacts
 from teleopd.service.console.keeper import Keeper
 from teleopd.service.console.snapshot import read_snapshot
 from teleopd.service.streams import Bus, StickWord
@@ -48,11 +49,14 @@ class SharedOperator:
         self.act(Act.STOP, time.monotonic_ns())
 
 
-def main(session: Session, robot: str, access: Access, operator: bool = False, stick: bool = False) -> None:
+def main(
+    session: Session, robot: str, access: Access, operator: bool = False, stick: bool = False,
+    facts: RunFacts | None = None,
+) -> None:  # fmt: skip
     """Entry of the process.
 
     `operator`: the operator's page may ready, arm and engage; else it can only soft-stop. `stick`: it walks the robot
-    too.
+    too. `facts`: what the page says of the run, and what may be chosen in it.
     """
     from teleopd.robots.catalog import load_robot
 
@@ -73,7 +77,7 @@ def main(session: Session, robot: str, access: Access, operator: bool = False, s
     episodes = _episodes(session, bus)
     view = BrowserView(model, secret, mailbox, may_engage=operator, stick=say, episodes=episodes)
     desk = Desk()
-    keeper = Keeper(model, bus, desk, asks=operator)
+    keeper = Keeper(model, bus, desk, asks=operator, token=session.token, facts=facts)
     try:
         gateway = Gateway(access, Relay(view.port, secret, lambda: view.stop_buttons), mailbox.stop, desk)
     except ConsoleError as refused:

@@ -1,6 +1,7 @@
 """The gateway's routes for our own part of the page: live figures, pictures of the cameras, and questions.
 
     GET  /teleopd/live        WebSocket: the figures as JSON, 10 Hz; a page that is slow misses some
+    GET  /teleopd/facts       what a page is told once of the run, JSON
     GET  /teleopd/camera/N    the newest picture of camera N, JPEG
     POST /teleopd/ask         one question as JSON (`desk.Ask`); needs the operator's token
 
@@ -38,6 +39,7 @@ class Side:
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Before the gateway's own routes: the last of those takes every path."""
         router.add_get("/teleopd/live", self._on_live)
+        router.add_get("/teleopd/facts", self._on_facts)
         router.add_get(r"/teleopd/camera/{number:\d}", self._on_picture)
         router.add_post("/teleopd/ask", self._on_ask)
 
@@ -69,6 +71,11 @@ class Side:
                 last = message
                 await socket.send_str(message.decode())
             await asyncio.sleep(LIVE_PERIOD_S)
+
+    async def _on_facts(self, request: web.Request) -> web.Response:
+        facts = msgspec.json.decode(self._desk.facts)
+        facts["asks"] = bool(facts.get("asks")) and self._role(request) is Role.OPERATE
+        return web.Response(body=msgspec.json.encode(facts), content_type=JSON, headers=self._headers)
 
     async def _on_picture(self, request: web.Request) -> web.Response:
         picture = self._desk.pictures.get(int(request.match_info["number"]))

@@ -5,12 +5,13 @@
   const box = document.createElement("div");
   box.id = "teleopd-side";
   box.innerHTML =
-    '<div class="head"><button type="button" aria-expanded="false">Figures</button><span role="status"></span></div>' +
+    '<div class="head"><button type="button" aria-expanded="false">Figures</button><span class="mode"></span>' +
+    '<span class="alarm" role="status"></span></div>' +
     '<div class="body"><div class="setup"></div><section><h3>cameras</h3><div class="tiles"></div></section>' +
     '<section><h3>tracking of each limb</h3><div class="chips"></div></section>' +
     '<div class="plots"></div><section><h3>gate</h3><div class="gate"></div></section></div>';
   const at = (selector) => box.querySelector(selector);
-  const toggle = at(".head button"), alarm = at(".head span");
+  const toggle = at(".head button"), alarm = at(".head .alarm"), badge = at(".head .mode");
   const { Plot } = window.teleopdPlots;
   const plots = {
     latency: new Plot(at(".plots"), "latency per stage", "ms"),
@@ -21,7 +22,7 @@
   let socket = null, heard = 0, opened = false;
   const hearers = [];
   // For setup.js: its place, and every message.
-  window.teleopdSide = { place: at(".setup"), hear: (hearer) => hearers.push(hearer), open };
+  window.teleopdSide = { place: at(".setup"), hear: (hearer) => hearers.push(hearer) };
 
   function words(values) {
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name.replaceAll("_", " "), value]));
@@ -30,6 +31,7 @@
   function show(message) {
     heard = Date.now();
     alarm.textContent = "";
+    badge.textContent = message.mode || "";
     plots.latency.add(message.t_s, words(message.latency_ms));
     plots.rate.add(message.t_s, { rate: message.source.hz });
     plots.age.add(message.t_s, { age: message.source.age_ms });
@@ -109,7 +111,7 @@
     toggle.setAttribute("aria-expanded", String(wanted));
     toggle.textContent = wanted ? "Figures: hide" : "Figures";
     heard = Date.now();
-    alarm.textContent = "";
+    alarm.textContent = badge.textContent = "";
     if (wanted) connect();
     else if (socket) socket.close();
   }
@@ -119,6 +121,7 @@
   box.addEventListener("keydown", (event) => event.stopPropagation());
   setInterval(() => {
     if (opened && Date.now() - heard > SILENT_MS) {
+      badge.textContent = "";
       alarm.textContent = "no figures for " + Math.round((Date.now() - heard) / 1000) + " s";
     }
   }, 500);

@@ -8,23 +8,31 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("viser")
 pytest.importorskip("playwright")
 
-import msgspec
+import numpy as np
 import playwright.sync_api as api
 from PIL import Image
 
+from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.unitree_g1.model import MODEL
-from teleopd.service.capture.records import SHOWING, CameraStatus, as_bytes
+from teleopd.safety.words import Mode
+from teleopd.service.capture.records import SHOWING, TILE_BYTES, CameraStatus, CameraTile, as_bytes, as_text
 from teleopd.service.console.access import Role
-from teleopd.service.console.figures import figures
+from teleopd.service.console.facts import RunFacts
 from teleopd.service.console.gateway import Gateway
+from teleopd.service.console.keeper import Keeper
 from teleopd.service.console.relay import Relay
+from teleopd.service.latency_status import BUCKETS_MS, STAGES, LatencyStatus
+from teleopd.service.setup_words import KINDS, SetupStatus
+from teleopd.service.streams import Bus, PolicyStatus
 
+from .people import t_posed
 from .served import SECRET, Served, serving
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(300)]
@@ -41,6 +49,7 @@ WAIT_MS = 90_000
 """Longer than a page takes to draw without a graphics card on a busy machine."""
 
 
+FACTS = RunFacts("xsens", "", "twist2", ("pico", "xsens"), "", (("default", "teleop serve --policy default"),))
 CAMERA = CameraStatus(1, SHOWING, 15.0, 100, 0, 0, 320, 240, as_bytes("head", 32), as_bytes("", 400))
 
 
@@ -73,31 +82,66 @@ def browser():
         opened.close()
 
 
+class Stage:
+    """What the run does; tests turn the knobs."""
+
+    mode = Mode.ACTIVE
+
+
 @pytest.fixture
-def console(snapshot) -> Iterator[Served]:
-    """Shown as the console process shows it, a run that goes on."""
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def console(snapshot, make, stage: Stage, owner: SessionOwner, tmp_path: Path, monkeypatch) -> Iterator[Served]:
+    """Shown as the console process shows it, a run that goes on, ten times a second."""
+    monkeypatch.setenv("TELEOPD_OPERATORS", str(tmp_path / "operators"))
     ended = threading.Event()
     with serving() as served:
+        bus = Bus(owner.session, MODEL.n, create=True)
+        keeper = Keeper(MODEL, bus, served.desk, asks=True, token=owner.session.token, facts=FACTS)
 
         def run() -> None:
             frame = 0
-            while not ended.wait(1 / 4):
+            while not ended.wait(0.1):
                 frame += 1
-                now_ns = snapshot.now_ns + frame * 250_000_000
-                q = snapshot.state.q + 0.3 * (frame % 2)
-                now = snapshot._replace(now_ns=now_ns, state=snapshot.state._replace(q=q))
+                now_ns = snapshot.now_ns + frame * 100_000_000
+                publish(bus, frame, now_ns, snapshot.now_ns)
+                now = snapshot._replace(
+                    now_ns=now_ns, state=snapshot.state._replace(q=snapshot.state.q + 0.3 * (frame // 3 % 2)),
+                    safety=make["status"](stage.mode), human=t_posed(now_ns - 5_000_000, frame),
+                    policy=PolicyStatus(now_ns, 0, 0.0, 0.0, 10.0, False),
+                )  # fmt: skip
                 served.view.serve_operator(now_ns)
-                served.view.show(now)
-                latency = {"receipt_to_target": 12.0 + frame % 7, "policy": 3.0}
-                cameras = {0: (CAMERA, now_ns - 80_000_000), 2: (CAMERA._replace(hz=0.0), snapshot.now_ns - 10)}
-                served.desk.pictures = {0: picture(frame), 2: picture(0)}
-                served.desk.message = msgspec.json.encode(figures(MODEL, now, latency, cameras))
+                if frame % 3 == 0:
+                    served.view.show(now)
+                keeper.serve(keeper.complete(now))
 
         thread = threading.Thread(target=run)
         thread.start()
         yield served
         ended.set()
         thread.join()
+
+
+def publish(bus: Bus, frame: int, now_ns: int, began_ns: int) -> None:
+    """What others write: latencies, a camera that goes on, one that stalls, the parent's answer to a wish."""
+    counts = np.full((len(STAGES), len(BUCKETS_MS) + 1), frame)
+    sums = frame * 12.0 * counts.sum(axis=1) / frame + 200.0 * (frame % 7)
+    bus.slot("latency_status").write(LatencyStatus(now_ns, counts, sums, np.full((len(STAGES), 4), 11.0)))
+    for number, hz, taken_ns, jpeg in ((0, 15.0, now_ns - 80_000_000, picture(frame)), (2, 0.0, began_ns, picture(0))):
+        bus.slot(f"camera_status_{number}").write(CAMERA._replace(hz=hz))
+        padded = np.zeros(TILE_BYTES, np.uint8)
+        padded[: len(jpeg)] = np.frombuffer(jpeg, np.uint8)
+        bus.slot(f"camera_tile_{number}").write(CameraTile(taken_ns, len(jpeg), padded))
+    wish = bus.slot("setup_console").read()
+    if wish is not None:
+        source, operator = ("pico", "") if KINDS[wish.kind] == "source" else ("xsens", as_text(wish.name))
+        said = as_bytes(f"{KINDS[wish.kind]} {as_text(wish.name)} from now on", 400)
+        bus.slot("setup_status").write(
+            SetupStatus(now_ns, wish.seq, False, as_bytes(source, 64), as_bytes(operator, 64), said)
+        )
 
 
 def opened(browser, console: Served, role: Role = Role.OPERATE, **view: object):
@@ -143,7 +187,7 @@ def test_the_plots_move_and_name_their_units(browser, console: Served, role: Rol
     plot = page.locator("#teleopd-plot-latency-per-stage")
     until(page, lambda: int(plot.get_attribute("data-points") or 0) >= 8, "figures arrive")
     before, said = picture_of(plot), plot.get_attribute("aria-label")
-    assert "receipt to target" in said and "policy 3.00 ms" in said
+    assert all(stage.replace("_", " ") in said for stage in STAGES) and said.count(" ms") == len(STAGES)
     until(page, lambda: picture_of(plot) != before and plot.get_attribute("aria-label") != said, "the plot moves")
     assert page.locator("#teleopd-plot-source-rate").get_attribute("aria-label") == "source rate: rate 120 Hz"
     limbs = page.locator("#teleopd-side .chips span").all_text_contents()
@@ -172,6 +216,84 @@ def test_camera_tiles_show_pictures_that_go_on_and_say_when_one_stalls(browser, 
     until(page, lambda: image.evaluate(PIXEL) != before, "pictures go on")
     tiles.nth(1).get_by_text("no picture for", exact=False).wait_for()
     assert "stalled" in tiles.nth(1).get_attribute("class")
+
+
+def saying(page, selector: str, words: str) -> None:
+    """Wait until that part of the page says so."""
+    part = page.locator(selector)
+    until(page, lambda: words in (part.text_content() or ""), f"{selector}: '{words}', not '{part.text_content()}'")
+
+
+def test_an_operator_is_calibrated_from_the_page_and_stops_with_the_keyboard_meanwhile(
+    browser, console: Served, stage: Stage, tmp_path: Path
+):
+    page = opened(browser, console, **DESKTOP)
+    stage.mode = Mode.IDLE
+    saying(page, ".mode", "IDLE")
+    button, said = page.locator(".calibration button"), "#teleopd-side .calibration .said"
+    button.click()
+    saying(page, said, "refused: operator '' cannot be a file name")
+    name = page.locator(".calibration input")
+    name.fill("anna")
+    name.press("Escape")
+    until(page, lambda: console.operator.stops == 1, "the key stops while a name is typed")
+    button.click()
+    saying(page, ".calibration .big", "T-pose in")
+    page.keyboard.press("Escape")
+    until(page, lambda: console.operator.stops == 2, "the key stops while it counts down")
+    saying(page, ".calibration .big", "hold still")
+    page.keyboard.press("Escape")
+    until(page, lambda: console.operator.stops == 3, "the key stops while it measures")
+    saying(page, said, "anna: T-pose of")
+    assert "scales: legs" in page.locator(said).text_content() and (tmp_path / "operators" / "anna.toml").is_file()
+    saying(page, ".run .now", "operator anna")
+
+
+def test_nothing_is_calibrated_or_chosen_while_the_robot_follows(browser, console: Served, stage: Stage):
+    page = opened(browser, console, **DESKTOP)
+    saying(page, ".mode", "ACTIVE")
+    page.locator(".calibration input").fill("anna")
+    page.locator(".calibration button").click()
+    saying(page, ".calibration .said", "refused: the robot is ACTIVE; calibrate while it does not follow you")
+    assert page.locator(".source button").is_disabled()
+    answer = page.evaluate(
+        """() => fetch("/teleopd/ask", {method: "POST", headers: {"Content-Type": "application/json"},
+        body: '{"what":"source","name":"pico"}'}).then(async (a) => a.status + " " + await a.text())"""
+    )
+    assert answer.startswith("409 the robot is ACTIVE; source and operator are changed in IDLE, READY, DAMPED")
+
+
+def test_source_and_policy_are_chosen_before_arming(browser, console: Served, stage: Stage):
+    page = opened(browser, console, **DESKTOP)
+    stage.mode = Mode.READY
+    saying(page, ".run .now", "source xsens, policy twist2")
+    page.locator(".policy select").select_option("default")
+    saying(page, ".run .command", "another policy needs a restart: teleop serve --policy default")
+    use = page.locator(".source button")
+    until(page, lambda: use.is_enabled(), "READY is before arming")
+    page.locator(".source select").select_option("pico")
+    use.click()
+    saying(page, ".run .said", "source pico from now on")
+    saying(page, ".run .now", "source pico, policy twist2")
+
+
+def test_the_force_limit_is_asked_for_with_a_slider(browser, console: Served):
+    page = opened(browser, console, **DESKTOP)
+    saying(page, ".force h3", "force limit of the arms: 10.0 N")
+    slider = page.locator(".force input")
+    slider.focus()
+    slider.press("ArrowLeft")
+    saying(page, ".force .said", "force limit: to 9.5 N at 1 N/s")
+    slider.press("Escape")
+    until(page, lambda: console.operator.stops == 1, "the key stops from the slider")
+
+
+def test_who_only_watches_is_offered_no_control(browser, console: Served, stage: Stage):
+    page = opened(browser, console, Role.WATCH, **DESKTOP)
+    stage.mode = Mode.IDLE
+    saying(page, ".run .now", "source xsens, policy twist2")
+    for part in (".calibration", ".force", ".row.source"):
+        assert page.locator(f"#teleopd-side {part}").is_hidden(), part
 
 
 def apart(one: dict, other: dict) -> bool:

@@ -8,11 +8,14 @@ import pytest
 
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.unitree_g1.model import MODEL
-from teleopd.service.capture.records import SHOWING, TILE_BYTES, CameraStatus, CameraTile, as_bytes
-from teleopd.service.console.desk import ChooseSource, Desk
+from teleopd.safety.words import Mode
+from teleopd.service.capture.records import SHOWING, TILE_BYTES, CameraStatus, CameraTile, as_bytes, as_text
+from teleopd.service.console.desk import Calibrate, CancelCalibration, ChooseSource, Desk, ForceLimit
+from teleopd.service.console.facts import CHANGES_IN, RunFacts
 from teleopd.service.console.keeper import FIGURES_NS, Keeper
 from teleopd.service.console.snapshot import read_snapshot
-from teleopd.service.streams import Bus
+from teleopd.service.setup_words import KINDS, SetupStatus
+from teleopd.service.streams import Bus, PolicyStatus
 
 MS = 1_000_000
 NOW = 50_000 * MS
@@ -74,3 +77,105 @@ def test_a_view_that_only_looks_on_is_asked_in_vain(bus: Bus):
     desk = Desk()
     Keeper(MODEL, bus, desk, asks=False)
     assert desk.ask(ChooseSource("vmc")) == (False, "this view only looks on")
+
+
+FACTS = RunFacts("xsens", "", "twist2", ("pico", "xsens"))
+
+
+def desk_of(bus: Bus, facts: RunFacts = FACTS) -> tuple[Desk, Keeper]:
+    desk = Desk()
+    desk.watchers = 1
+    return desk, Keeper(MODEL, bus, desk, asks=True, token=77, facts=facts)
+
+
+def see(keeper: Keeper, snapshot, mode: Mode | None, make, **changes) -> None:
+    safety = None if mode is None else make["status"](mode)
+    keeper.serve(snapshot._replace(safety=safety, **changes))
+
+
+def test_a_source_is_asked_of_the_parent_with_the_sessions_token(bus: Bus, snapshot, make):
+    desk, keeper = desk_of(bus)
+    see(keeper, snapshot, Mode.IDLE, make)
+    assert desk.ask(ChooseSource("pico")) == (True, "source pico: asked for")
+    see(keeper, snapshot, Mode.IDLE, make)
+    wish = bus.slot("setup_console").read()
+    assert (wish.seq, wish.token, KINDS[wish.kind], as_text(wish.name)) == (1, 77, "source", "pico")
+    see(keeper, snapshot, Mode.IDLE, make, now_ns=snapshot.now_ns + FIGURES_NS)
+    shown = json.loads(desk.message)["setup"]
+    assert shown == {"source": "xsens", "operator": "", "sentence": "", "why_not": "", "waits": True}
+    answer = SetupStatus(1, 1, False, as_bytes("pico", 64), as_bytes("anna", 64), as_bytes("done", 400))
+    bus.slot("setup_status").write(answer)
+    see(keeper, snapshot, Mode.IDLE, make, now_ns=snapshot.now_ns + 2 * FIGURES_NS)
+    shown = json.loads(desk.message)["setup"]
+    assert shown == {"source": "pico", "operator": "anna", "sentence": "done", "why_not": "", "waits": False}
+
+
+@pytest.mark.parametrize("mode", [None, *(mode for mode in Mode if mode not in CHANGES_IN)])
+def test_the_source_stays_once_the_robot_is_armed(bus: Bus, snapshot, make, mode: Mode | None):
+    desk, keeper = desk_of(bus)
+    see(keeper, snapshot, mode, make)
+    taken, sentence = desk.ask(ChooseSource("pico"))
+    started = "the robot loop has not started yet"
+    changed = "source and operator are changed in IDLE, READY, DAMPED"
+    assert not taken and sentence == (started if mode is None else f"the robot is {mode.name}; {changed}")
+    see(keeper, snapshot, mode, make)
+    assert bus.slot("setup_console").read() is None
+
+
+def test_a_source_that_is_no_choice_or_a_run_that_keeps_its_own_is_refused(bus: Bus, snapshot, make):
+    desk, keeper = desk_of(bus)
+    see(keeper, snapshot, Mode.IDLE, make)
+    assert desk.ask(ChooseSource("nokia")) == (
+        False, "source nokia cannot be chosen here; there are: pico, xsens"
+    )  # fmt: skip
+    desk, keeper = desk_of(bus, FACTS._replace(keeps="this run records"))
+    see(keeper, snapshot, Mode.IDLE, make)
+    assert desk.ask(ChooseSource("pico")) == (False, "this run records")
+
+
+def test_without_a_robot_the_source_may_be_changed_at_any_time(bus: Bus, snapshot, make):
+    desk, keeper = desk_of(bus, FACTS._replace(drives=False))
+    see(keeper, snapshot, None, make)
+    assert desk.ask(ChooseSource("pico")).taken
+
+
+def test_the_force_limit_goes_to_the_policy_within_its_range_only(bus: Bus, snapshot, make):
+    desk, keeper = desk_of(bus)
+    see(keeper, snapshot, Mode.ACTIVE, make)
+    why = "nothing limits the force: the policy has no limit and compliance.admittance is off"
+    assert desk.ask(ForceLimit(8.0)) == (False, why)
+    limited = PolicyStatus(1, 0, 0.0, 0.0, 10.0, False)
+    see(keeper, snapshot, Mode.ACTIVE, make, policy=limited)
+    assert desk.ask(ForceLimit(80.0)) == (False, "force limit 80 N is not between 5 and 15 N")
+    assert desk.ask(ForceLimit(float("nan"))) == (False, "force limit nan N is not between 5 and 15 N")
+    assert bus.slot("compliance_console").read() is None
+    assert desk.ask(ForceLimit(8.0)) == (True, "force limit: to 8 N at 1 N/s")
+    see(keeper, snapshot, Mode.ACTIVE, make, policy=limited)
+    written = bus.slot("compliance_console").read()
+    assert (written.token, written.force_limit_n) == (77, 8.0)
+    assert desk.ask(ForceLimit(None)).taken
+    see(keeper, snapshot, Mode.ACTIVE, make, policy=limited)
+    assert np.isnan(bus.slot("compliance_console").read().force_limit_n)
+
+
+def test_a_stored_body_is_used_at_once_where_it_can_be_and_else_at_the_next_start(bus: Bus, snapshot, make):
+    desk, keeper = desk_of(bus)
+    keeper._measured.append("anna")
+    see(keeper, snapshot, Mode.ARMED, make)
+    assert "used at the next start, with --operator anna: the robot is ARMED" in keeper._wizard.sentence
+    assert bus.slot("setup_console").read() is None
+    keeper._measured.append("anna")
+    see(keeper, snapshot, Mode.READY, make)
+    wish = bus.slot("setup_console").read()
+    assert (KINDS[wish.kind], as_text(wish.name)) == ("operator", "anna")
+
+
+def test_a_calibration_is_begun_and_cancelled_from_the_page(bus: Bus, snapshot, make):
+    desk, keeper = desk_of(bus)
+    see(keeper, snapshot, Mode.IDLE, make)
+    assert desk.ask(Calibrate("anna", "t")) == (True, "T-pose: measuring in 5 s")
+    see(keeper, snapshot, Mode.IDLE, make, now_ns=snapshot.now_ns + FIGURES_NS)
+    assert json.loads(desk.message)["calibration"]["stage"] == "countdown"
+    assert desk.ask(CancelCalibration()).taken
+    see(keeper, snapshot, Mode.IDLE, make, now_ns=snapshot.now_ns + 2 * FIGURES_NS)
+    assert json.loads(desk.message)["calibration"]["sentence"] == "cancelled; nothing was stored"
