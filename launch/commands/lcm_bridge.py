@@ -14,7 +14,7 @@ from teleopd.launch.commands.serve import parse_limits
 from teleopd.launch.config import resolve
 from teleopd.launch.flags import RobotFlag
 from teleopd.robots.links.lcm.transport import DEFAULT_URL
-from teleopd.service.telemetry.report import print_report, write_report
+from teleopd.service.telemetry.report_output import print_report, write_report
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from teleopd.launch.flags import LinkFlag, RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
 from teleopd.launch.service_run import ServiceRun
 from teleopd.service.retarget.solver_choice import SolverName
-from teleopd.service.telemetry.report import print_report, write_report
+from teleopd.service.telemetry.report_output import print_report, write_report
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from teleopd.service.streams import (
     TickLog,
     tick_log_fields,
 )
-from teleopd.service.telemetry.report import RunCollector, RunIdentity, print_report, write_report
+from teleopd.service.telemetry.report import RunCollector, RunIdentity
+from teleopd.service.telemetry.report_output import print_report, write_report
 
 S = 1_000_000_000
 KEYS = {
