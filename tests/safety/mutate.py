@@ -31,6 +31,15 @@ FILES = ("gate", "limits", "overlap", "joint_steps", "thresholds", "failsafe", "
 FIRST_RUN_S = 1800.0
 EQUIVALENT: dict[str, str] = {
     "gate: self._turn = 0: 0 -> 1": "which of two equal buffers is filled first",
+    **{f"gate: self._blend_from_ns = -1: {change}": "any entry sets it; once it is over, it is over at every tick"
+       for change in ("-1 -> 1", "1 -> 2", "1 -> 0")},
+    **{f"gate: self._emit, self._source = Emit.NOTHING, 0: 0 -> {other}": "the first command is an entry anyway"
+       for other in ("1", "-1")},
+    "gate: self, emit: Emit, q: Array, kp: Array, kd: Array, state: LowState | None, now_ns: int, source: int = 0: "
+    "0 -> -1": "a name for the only policy",
+    "gate: elapsed_s = (now_ns - self._last_ns) * 1e-9 if self._last_ns else 0.0: 0.0 -> -1.0": "cut off at 0",
+    "gate: scale[scale > 1.0 - 1e-12] = 1.0  # rounding of a position that lies on the interval's end: "
+    "scale > 1.0 - 1e-12 -> scale >= 1.0 - 1e-12": "exactly 1e-12 below 1",
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",

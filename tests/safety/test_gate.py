@@ -120,6 +120,7 @@ def test_box_boundary(joint, side, steps):
     outside = side * (want[joint] - edge) > 0
     assert got == (edge if outside else want[joint])
     assert gate.step_counts[GATE_STEPS.index("box")] == outside
+    assert gate.step_counts[GATE_STEPS.index("rate")] == 0
     assert gate.joint_counts[joint] == outside
 
 
@@ -134,6 +135,13 @@ def test_rate_boundary_is_anchored_on_the_last_emitted_not_on_the_measured(side,
     expected = Q0[0] + side * 0.120 if over else want[0]
     assert got == pytest.approx(expected, abs=1e-12)
     assert gate.step_counts[GATE_STEPS.index("rate")] == over
+    assert gate.step_counts[GATE_STEPS.index("box")] == 0
+
+
+def test_the_first_command_is_where_the_robot_is_however_far_the_target():
+    gate = Gate(LIMITS, MODEL)
+    out = gate.step(Emit.READY_RAMP, Q0 + 0.5, MODEL.kp_ready, MODEL.kd_ready, state(1_000 * MS, q=Q0), 1_000 * MS)
+    assert (out.q == Q0).all()
 
 
 @pytest.mark.parametrize("pause_ms, reach", [(0, 0.0), (-5, 0.0), (4, 0.24), (10, 0.6), (12, 0.6), (5000, 0.6)])
@@ -146,16 +154,17 @@ def test_the_rate_box_grows_with_time_up_to_10_ms(pause_ms, reach):
 
 @pytest.mark.parametrize("steps", [-2, -1, 0, 1, 2])
 @pytest.mark.parametrize("dq", [-3.0, 0.0, 3.0])
-def test_torque_boundary(steps, dq):
+@pytest.mark.parametrize("side", [-1, 1])
+def test_torque_boundary(steps, dq, side):
     """Joint 1: kp 150, kd 4, bound 0.9 x 50 = 45 N m."""
     gate, now = fresh()
-    limit = (45.0 + 4.0 * dq) / 150.0
+    limit = (45.0 + 4.0 * dq * side) / 150.0
     for i in range(6):
-        want = Q0 + np.array([0.0, (limit + steps * 1e-3) * min(1.0, (i + 1) / 5), 0.0])
+        want = Q0 + side * np.array([0.0, (limit + steps * 1e-3) * min(1.0, (i + 1) / 5), 0.0])
         out = gate.step(Emit.POLICY, want, KP, KD, state(now, dq=np.array([0.0, dq, 0.0])), now)
         now += 2 * MS
     over = steps > 0
-    assert out.q[1] - Q0[1] == pytest.approx(limit if over else limit + steps * 1e-3, abs=1e-8)
+    assert side * (out.q[1] - Q0[1]) == pytest.approx(limit if over else limit + steps * 1e-3, abs=1e-8)
     assert gate.step_counts[GATE_STEPS.index("torque")] >= over
     assert gate.step_counts[GATE_STEPS.index("gain_scale")] == 0
     assert out.kp[1] == 150.0
@@ -215,12 +224,13 @@ def test_what_is_not_finite_or_misshapen_repeats_the_last_command(bad, which):
     [None, {"q": np.full(N, np.nan)}, {"dq": np.full(N, np.inf)}, {"q": np.zeros(N + 1)}, {"dq": np.zeros(N + 1)},
      {"q": np.full(N, 100.0)}, {"dq": np.full(N, -1000.0)}],
 )  # fmt: skip
-def test_without_a_possible_state_the_answer_is_damping(bad):
+@pytest.mark.parametrize(("emit", "refused"), [(Emit.POLICY, 1), (Emit.READY_RAMP, 1), (Emit.DAMP, 0)])
+def test_without_a_possible_state_the_answer_is_damping(bad, emit, refused):
     gate, now = fresh()
     measured = None if bad is None else state(now, **bad)
-    q, kp, kd = values(gate.step(Emit.POLICY, Q0, KP, KD, measured, now))
+    q, kp, kd = values(gate.step(emit, Q0, KP, KD, measured, now))
     assert not kp.any() and (kd == MODEL.kd_damp).all() and (q == Q0).all()
-    assert gate.step_counts[GATE_STEPS.index("refused")] == 1
+    assert gate.step_counts[GATE_STEPS.index("refused")] == refused
 
 
 def test_damping_brakes_no_harder_than_the_torque_bound():
