@@ -1,9 +1,9 @@
 """The recorder beside a loop like robot-io's: what a push costs, what the recorder uses, what is lost, what is kept.
 
 The loop runs twice in turn, without and with a recording, so that its lateness is compared on the same machine.
-`--seconds N` for each run, 20 when not given, the first one 600 at most. `--camera`: with pictures of 640x480 at 30 Hz too, JPEG from a ZeroMQ
-server in a process of its own as Unitree's image server sends them; the memory of recorder and cameras is looked at
-once a minute, so `--seconds 3600 --camera` says whether it grows.
+`--seconds N` for each run, 20 when not given, the first one 600 at most. `--camera`: with pictures of 640x480 at 30 Hz
+too, JPEG from a ZeroMQ server in a process of its own as Unitree's image server sends them; the memory of recorder and
+cameras is looked at once a minute, so `--seconds 3600 --camera` says whether it grows.
 """
 
 from __future__ import annotations
