@@ -27,6 +27,7 @@ from teleopd.service.capture.records import RECORDING, RecorderStatus, as_text
 from teleopd.service.capture.wishes import EpisodeWishes
 from teleopd.service.console.snapshot import RECORDER_SILENT_NS
 from teleopd.service.force_limit import SLEW_N_S, ForceLimitWriter
+from teleopd.service.policy.commands import CANNOT, clipped_words
 from teleopd.service.streams import Bus
 
 Verb = Literal["status", "ready", "arm", "engage", "disengage", "stop", "damp", "reset", "compliance", "episode"]
@@ -182,13 +183,14 @@ class Ctl:
             writer.hold(False, time.monotonic_ns())
         if active:
             return 0
-        return self._say(1, status, f"engage refused in mode {Mode(status.mode).name}{_why(status)}")
+        return self._say(1, status, f"engage refused in mode {Mode(status.mode).name}{_why(status)}{_limits(bus)}")
 
     def _status(self, bus: Bus) -> int:
         status = _read(bus)
         source = bus.slot("source_status").read()
         rate = f"source {source.rate_hz:.0f} Hz" if source else "no source yet"
-        return self._say(0, status, f"{Mode(status.mode).name}, {rate}, causes: {', '.join(_causes(status)) or 'none'}")
+        causes = ", ".join(_causes(status)) or "none"
+        return self._say(0, status, f"{Mode(status.mode).name}, {rate}, causes: {causes}{_limits(bus)}")
 
     def _say(self, code: int, status: SafetyStatus, text: str) -> int:
         if self.json:
@@ -209,6 +211,15 @@ def _causes(status: SafetyStatus) -> list[str]:
 
 def _why(status: SafetyStatus) -> str:
     return f" because of {Cause(status.blocked_by).name}" if status.blocked_by >= 0 else ""
+
+
+def _limits(bus: Bus) -> str:
+    """What the policy cannot do of what the operator does; empty where it can, and for policies that follow legs."""
+    policy = bus.slot("policy_status").read()
+    if policy is None:
+        return ""
+    clipped = f"; {clipped_words(policy.clipped)} beyond the policy's range, clipped" if policy.clipped else ""
+    return clipped + (f"; {CANNOT[policy.cannot]}" if policy.cannot else "")
 
 
 def _read(bus: Bus) -> SafetyStatus:

@@ -190,3 +190,13 @@ def test_a_writer_that_hangs_is_not_waited_for_for_ever(
         with pytest.raises(CommandError, match=r"^another `teleop ctl` has kept .* slot for 1 s and hangs: end it;"):
             Ctl("damp").run()
     assert clock[0] - began == pytest.approx(1.0, abs=0.02)
+
+
+def test_what_the_policy_cannot_follow_is_said(robot_io: RobotIo, capsys: pytest.CaptureFixture[str]):
+    robot_io.bus.slot("safety_status").write(status(Mode.ARMED))
+    robot_io.bus.slot("policy_status").write(PolicyStatus(1, 0, 0.0, 0.0, float("nan"), False, clipped=9, cannot=1))
+    assert Ctl("status").run() == 0
+    assert capsys.readouterr().out == (
+        "ARMED, no source yet, causes: none; forward and height beyond the policy's range, clipped; the operator "
+        "kneels, sits or lies lower than this policy's legs go: stand up to engage\n"
+    )

@@ -31,12 +31,14 @@ class Node(NamedTuple):
 def model(
     nodes: Sequence[Node], constants: Mapping[str, npt.NDArray[np.float32] | npt.NDArray[np.int64]],
     inputs: tuple[str, int], outputs: tuple[str, int], producer: str,
+    more_inputs: Sequence[tuple[str, int]] = (), more_outputs: Sequence[tuple[str, int]] = (),
 ) -> bytes:  # fmt: skip
-    """A file's bytes; input and output are (name, width) of float matrices with any number of rows."""
+    """A file's bytes; inputs and outputs are (name, width) of float matrices with any number of rows."""
     graph = b"".join(_message(1, _node(node, i)) for i, node in enumerate(nodes))
     graph += _text(2, "policy")
     graph += b"".join(_message(5, _tensor(name, value)) for name, value in constants.items())
-    graph += _message(11, _matrix(*inputs)) + _message(12, _matrix(*outputs))
+    graph += b"".join(_message(11, _matrix(*one)) for one in (inputs, *more_inputs))
+    graph += b"".join(_message(12, _matrix(*one)) for one in (outputs, *more_outputs))
     opset = _text(1, "") + _number(2, OPSET)
     return _number(1, IR_VERSION) + _text(2, producer) + _message(7, graph) + _message(8, opset)
 

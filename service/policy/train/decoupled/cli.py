@@ -17,9 +17,9 @@ from teleopd.service.policy.errors import PolicyError
 from teleopd.service.policy.train.dagger import Report, read_checkpoint
 from teleopd.service.policy.train.decoupled.distil import LegDistillation, LegSettings, leg_student_of
 from teleopd.service.policy.train.decoupled.export import write_policy
-from teleopd.service.policy.train.decoupled.suite import Actor, Suite, markdown, summary, trials
+from teleopd.service.policy.train.decoupled.suite import Actor, Suite, acting, markdown, summary, trials
 from teleopd.service.policy.train.decoupled.walker import Walker, h1
-from teleopd.service.policy.train.decoupled.world import World
+from teleopd.service.policy.train.decoupled.world import Float32, World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.export import ExportFailed
 
@@ -86,7 +86,7 @@ def evaluate(folder: Path, walker: Walker, data: Path, threads: int) -> dict[str
     student = leg_student_of(folder, walker)
     state = read_checkpoint(folder)
     found: dict[str, Any] = {key: state[key] for key in ("iteration", "samples", "updates", "elapsed_s")}
-    actors: dict[str, Callable[[World], Actor]] = {"student": lambda _world: student.act}
+    actors: dict[str, Callable[[World], Actor]] = {"student": acting(student.act)}
     if (data / walker.teacher).is_file():
         actors["experts"] = lambda world: _experts(world, data / walker.teacher)
     torch.set_num_threads(1)
@@ -102,7 +102,13 @@ def evaluate(folder: Path, walker: Walker, data: Path, threads: int) -> dict[str
 def _experts(world: World, teacher: Path) -> Actor:
     experts = BothExperts(world, teacher)
     experts.reset(np.ones(world.count, dtype=np.bool_))
-    return lambda _seen: experts()
+
+    def act(_seen: Float32) -> Float32:
+        action = experts()
+        world.steps[:] = experts.steps
+        return action
+
+    return act
 
 
 def export(folder: Path, walker: Walker, data: Path, to: Path) -> None:

@@ -22,7 +22,7 @@ from teleopd.service.policy.train.dagger import CHECKPOINT, Report, read_checkpo
 from teleopd.service.policy.train.decoupled.bodies import Randomised
 from teleopd.service.policy.train.decoupled.student import HIDDEN, LegStudent
 from teleopd.service.policy.train.decoupled.tracks import TRACK_TICKS, track
-from teleopd.service.policy.train.decoupled.walker import CLOCK_S, DT_S, HEIGHT, RATE_HZ, Walker
+from teleopd.service.policy.train.decoupled.walker import CLOCK_S, DT_S, HEIGHT, RATE_HZ, WALKS, Walker
 from teleopd.service.policy.train.decoupled.world import World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.replay import Replay
@@ -51,15 +51,23 @@ class LegSettings:
     """Iterations between checkpoints."""
     buffer: int = 1_500_000
     batch: int = 2048
-    reuse: float = 4.0
+    reuse: float = 8.0
     normalise_after: int = 40_000
     learning_rate: float = 1e-3
     final_rate: float = 0.03
     weight_decay: float = 1e-5
     ema: float = 0.998
-    beta_end: float = 0.03
-    """Share of expert-driven ticks after the first `beta_over` of the run; it starts at 1."""
-    beta_over: float = 0.15
+    beta_begin: float = 1.0
+    beta_end: float = 0.08
+    """Share of expert-driven ticks after the first `beta_over` of the run. A student that cannot stand yet steps all
+    the time: how to stand is only seen while an expert drives."""
+    beta_over: float = 0.6
+    standing_weight: float = 2.0
+    """Of the loss where it is asked to stand: a small error there is a step, in walking it is nothing."""
+    step_weight: float = 0.3
+    """Of the loss on whether to step."""
+    knee: float = 0.3
+    """Error from which the loss grows linearly."""
     redraw: float = 0.03
     """Chance a tick that the driver of a robot is drawn again."""
 
@@ -89,7 +97,7 @@ class LegDistillation:
         self._optimizer = torch.optim.AdamW(
             self.student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.replay = Replay(settings.buffer, *size)
+        self.replay = Replay(settings.buffer, size[0] + 1, size[1] + 1)
         self.iteration = self.samples = self.updates = 0
         self.elapsed_s = self._due = 0.0
         self._normalised = False
@@ -139,16 +147,18 @@ class LegDistillation:
     def _collect(self) -> int:
         """`ticks` ticks of every robot into the buffer; returns the falls."""
         rng, world, falls, s = self._rng, self._world, 0, self.settings
-        beta = 1.0 - (1.0 - s.beta_end) * min(self.share_done / s.beta_over, 1.0)
+        beta = s.beta_begin + (s.beta_end - s.beta_begin) * min(self.share_done / s.beta_over, 1.0)
         for _ in range(s.ticks):
-            seen = world.observe(rng)
+            seen, before = world.observe(rng), world.steps.copy()
             wanted = np.clip(self._experts(), -LABEL_CLIP, LABEL_CLIP)
-            self.replay.add(seen, wanted)
+            steps = self._experts.steps
+            self.replay.add(np.hstack((seen, before[:, None])), np.hstack((wanted, steps[:, None])))
             self.samples += world.count
             redrawn = rng.random(world.count) < s.redraw
             self._taught = np.where(redrawn, rng.random(world.count) < beta, self._taught)
-            own = self.average.act(seen) if self._normalised else wanted
+            own, own_steps = self.average.act(seen, before) if self._normalised else (wanted, steps)
             action = np.where(self._taught[:, None], wanted, own)
+            world.steps[:] = np.where(self._taught, steps, own_steps)
             world.push_at_random(rng)
             world.act(action + rng.standard_normal(action.shape, dtype=np.float32) * self._noise)
             fallen = world.fallen()
@@ -179,7 +189,11 @@ class LegDistillation:
         for group in self._optimizer.param_groups:
             group["lr"] = s.learning_rate * cosine
         seen, wanted = self.replay.batch(self._rng, s.batch)
-        loss = torch.nn.functional.smooth_l1_loss(self.student(torch.from_numpy(seen)), torch.from_numpy(wanted))
+        weight = torch.from_numpy(np.where(seen[:, WALKS] > 0.5, 1.0, s.standing_weight).astype(np.float32))
+        answer, label = self.student(torch.from_numpy(seen)), torch.from_numpy(wanted)
+        error = torch.nn.functional.smooth_l1_loss(answer[:, :-1], label[:, :-1], reduction="none", beta=s.knee)
+        unsure = torch.nn.functional.binary_cross_entropy_with_logits(answer[:, -1], label[:, -1])
+        loss = (error.mean(dim=1) * weight).mean() + s.step_weight * unsure
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)

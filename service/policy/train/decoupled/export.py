@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import torch
+import onnxruntime as ort
 
 from teleopd.service.policy.card import Card
 from teleopd.service.policy.card_reader import card_from, parse_card
 from teleopd.service.policy.card_writer import card_text
 from teleopd.service.policy.train.channels import Float32
 from teleopd.service.policy.train.decoupled.student import LegStudent
+from teleopd.service.policy.train.decoupled.suite import Network
 from teleopd.service.policy.train.decoupled.walker import (
     ACTION_CLIP,
     ACTION_SCALE,
@@ -28,10 +29,11 @@ from teleopd.service.policy.train.decoupled.walker import (
     RATE_HZ,
     Walker,
 )
-from teleopd.service.policy.train.export import INPUT, NAME, OUTPUT, TOLERANCE, ExportFailed, run_onnx
+from teleopd.service.policy.train.export import INPUT, NAME, OUTPUT, TOLERANCE, ExportFailed
 from teleopd.service.policy.train.onnx_writer import OPSET, Node, model
 from teleopd.service.policy.train.student import INPUT_CLIP
 
+STEPS, STEPS_OUT = "steps", "steps_out"
 MAX_BYTES = 2_000_000
 TEMPLATE = "model_card.txt"
 FORWARD, LEFT, TURN, LOWEST_M = (-0.4, 0.9), (-0.5, 0.5), (-1.0, 1.0), 0.85
@@ -43,27 +45,51 @@ NOTES = (
 
 
 def to_onnx(student: LegStudent) -> bytes:
-    """The network with its normalisation inside, on the observation of the card."""
+    """The network, normalisation inside: from the card's observation and whether it steps to action and the same."""
     constants: dict[str, Any] = {
         "mean": student.mean.numpy(), "inverse_std": (1.0 / student.std).numpy(),
         "low": np.float32(-INPUT_CLIP).reshape(()), "high": np.float32(INPUT_CLIP).reshape(()),
+        "zero": np.zeros(1, dtype=np.float32),
     }  # fmt: skip
     nodes = [
-        Node("Sub", (INPUT, "mean"), "centred"),
+        Node("Concat", (INPUT, STEPS), "all", {"axis": 1}),
+        Node("Sub", ("all", "mean"), "centred"),
         Node("Mul", ("centred", "inverse_std"), "scaled"),
         Node("Clip", ("scaled", "low", "high"), "x0"),
     ]
     linears = student.linears()
     for i, layer in enumerate(linears):
-        last = i == len(linears) - 1
         constants[f"weight{i}"] = layer.weight.detach().numpy()
         constants[f"bias{i}"] = layer.bias.detach().numpy()
-        name = OUTPUT if last else f"y{i}"
-        nodes.append(Node("Gemm", (f"x{i}", f"weight{i}", f"bias{i}"), name, {"transB": 1}))
-        if not last:
-            nodes += [Node("Sigmoid", (name,), f"s{i}"), Node("Mul", (name, f"s{i}"), f"x{i + 1}")]
-    sizes = student.mean.numel(), linears[-1].out_features
-    return model(nodes, constants, (INPUT, sizes[0]), (OUTPUT, sizes[1]), "teleopd")
+        nodes.append(Node("Gemm", (f"x{i}", f"weight{i}", f"bias{i}"), f"y{i}", {"transB": 1}))
+        if i < len(linears) - 1:
+            nodes += [Node("Sigmoid", (f"y{i}",), f"s{i}"), Node("Mul", (f"y{i}", f"s{i}"), f"x{i + 1}")]
+    legs, last = linears[-1].out_features - 1, f"y{len(linears) - 1}"
+    constants["legs"] = np.arange(legs, dtype=np.int64)
+    constants["step"] = np.array([legs], dtype=np.int64)
+    nodes += [
+        Node("Gather", (last, "legs"), OUTPUT, {"axis": 1}),
+        Node("Gather", (last, "step"), "sure", {"axis": 1}),
+        Node("Greater", ("sure", "zero"), "does"),
+        Node("Cast", ("does",), STEPS_OUT, {"to": 1}),
+    ]
+    inputs = student.mean.numel() - 1
+    return model(nodes, constants, (INPUT, inputs), (OUTPUT, legs), "teleopd", ((STEPS, 1),), ((STEPS_OUT, 1),))
+
+
+def network_of(content: bytes | Path, threads: int = 1) -> Network:
+    """An exported file as a network for batches."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = ort.InferenceSession(
+        content if isinstance(content, bytes) else str(content), options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(seen: Float32, steps: Float32) -> tuple[Float32, Float32]:
+        action, after = session.run([OUTPUT, STEPS_OUT], {INPUT: seen, STEPS: steps[:, None]})
+        return action, after[:, 0]
+
+    return run
 
 
 def checked_onnx(student: LegStudent) -> bytes:
@@ -75,11 +101,12 @@ def checked_onnx(student: LegStudent) -> bytes:
     content = to_onnx(student)
     rng = np.random.default_rng(0)
     spread = rng.standard_normal((256, student.mean.numel())).astype(np.float32)
-    observation = student.mean.numpy() + 2.0 * student.std.numpy() * spread
-    with torch.inference_mode():
-        wanted = student(torch.from_numpy(observation)).numpy()
-    worst = float(np.max(np.abs(run_onnx(content, observation) - wanted) / (1.0 + np.abs(wanted))))
-    if not worst <= TOLERANCE:
+    observation = (student.mean.numpy() + 2.0 * student.std.numpy() * spread)[:, :-1]
+    steps = (rng.random(256) < 0.5).astype(np.float32)
+    wanted, wanted_steps = student.act(observation, steps)
+    got, got_steps = network_of(content)(observation, steps)
+    worst = float(np.max(np.abs(got - wanted) / (1.0 + np.abs(wanted))))
+    if not worst <= TOLERANCE or (got_steps != wanted_steps).any():
         raise ExportFailed(f"the exported network differs from the trained one by {worst:.1e}, allowed {TOLERANCE:g}")
     if len(content) > MAX_BYTES:
         raise ExportFailed(f"the exported network has {len(content)} bytes, at most {MAX_BYTES} are shipped")
@@ -105,6 +132,7 @@ def card_of(walker: Walker, sha256: str, golden: Float32 | None = None) -> Card:
         "model": {
             "file": f"{NAME}.onnx", "sha256": sha256, "opset": OPSET, "input": INPUT, "output": OUTPUT,
             "input_width": walker.width, "output_width": len(walker.legs),
+            "extras": [{"input": STEPS, "source": "recurrent", "shape": (1, 1), "output": STEPS_OUT}],
         },
         "capabilities": {
             "legs": False, "upper_body": True, "forward": FORWARD, "left": LEFT, "turn": TURN,
@@ -171,7 +199,7 @@ def write_policy(student: LegStudent, walker: Walker, folder: Path, figures: str
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = checked_onnx(student)
-    golden = run_onnx(content, standing_observation(walker))[0]
+    golden = network_of(content)(standing_observation(walker), np.zeros(1, dtype=np.float32))[0][0]
     text = card_text(card_of(walker, hashlib.sha256(content).hexdigest(), golden), NOTES)
     parse_card(text, f"{NAME}.toml")
     story = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")

@@ -166,7 +166,22 @@ def _dropped(walker: Walker) -> Iterator[Trial]:
 
 
 Actor = Callable[[Float32], Float32]
-"""From observations (k, width) to raw actions (k, legs)."""
+"""From observations (k, width) to raw actions (k, legs); keeps the world's `steps`."""
+Network = Callable[[Float32, Float32], tuple[Float32, Float32]]
+"""From observations and steps to raw actions and steps."""
+
+
+def acting(network: Network) -> Callable[[World], Actor]:
+    """A network as an actor of any world."""
+
+    def actor_for(world: World) -> Actor:
+        def act(seen: Float32) -> Float32:
+            action, world.steps[:] = network(seen, world.steps)
+            return action
+
+        return act
+
+    return actor_for
 
 
 class Suite:

@@ -80,6 +80,8 @@ class World:
         self.at: npt.NDArray[np.intp] = np.zeros(count, dtype=np.intp)
         self.clock: npt.NDArray[np.intp] = np.zeros(count, dtype=np.intp)
         """Ticks of the gait's clock, which runs whether the robot walks or not."""
+        self.steps: Float32 = np.zeros(count, dtype=np.float32)
+        """1 where the robot steps, as whoever drives it decided last."""
         self._moving = np.zeros((count, 3))
         self._noise: Float32 = np.zeros(count, dtype=np.float32)
         self._pushed: npt.NDArray[np.intp] = np.zeros(count, dtype=np.intp)
@@ -107,7 +109,7 @@ class World:
         self.errors[i], self._tracks[i], self.at[i], self._noise[i] = errors, track, at, errors.noise
         self._weight[i], self._pushed[i], self.clock[i] = body.weight_n, 0, clock
         body.push(np.zeros(3))
-        self.last_action[i], self._moving[i] = 0.0, 0.0
+        self.last_action[i], self._moving[i], self.steps[i] = 0.0, 0.0, 0.0
         self._targets[:, i] = qpos[7:]
         self._fresh[i] = True
         self.qpos[i], self.qvel[i], self.rows[i] = body.data.qpos, body.data.qvel, body.balance()

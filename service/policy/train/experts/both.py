@@ -31,7 +31,7 @@ class Handover(NamedTuple):
     calm_ahead: float = 0.05
     calm_aside: float = 0.11
     """and the capture point within these."""
-    march_s: float = 0.8
+    march_s: float = 0.3
     """Shortest time of stepping."""
     squat_m: float = 0.97
     """No step is begun below: a bent robot has no time for it."""
@@ -40,7 +40,7 @@ class Handover(NamedTuple):
 
 
 class BothExperts:
-    """Labels of a whole world, and the memory of who stands."""
+    """Labels of a whole world: what to do, and whether that is to step. Who steps now is in the world."""
 
     def __init__(
         self, world: World, teacher: Path, gains: Gains = Gains(), handover: Handover = Handover(),
@@ -59,8 +59,9 @@ class BothExperts:
         self.standing.begin(which)
 
     def __call__(self, command: Array | None = None) -> Float32:
-        """Raw actions (k, legs) for this tick; call once a tick."""
+        """Raw actions (k, legs) for this tick; call once a tick. `steps` then says whether they are steps."""
         world = self._world
+        self._follow(world.steps < 0.5)
         command = world.command if command is None else command
         b = world.balance()
         self._decide(command, b)
@@ -70,6 +71,21 @@ class BothExperts:
         walked = self.walking(np.where(command[:, WALKS : WALKS + 1] > 0.5, command[:, :3], given_way), b)
         stood = self.standing(command, b)
         return np.where(self.stands[:, None], stood, walked)
+
+    @property
+    def steps(self) -> Float32:
+        """Whether this tick's answer steps, 0 or 1, (k,)."""
+        return (~self.stands).astype(np.float32)
+
+    def _follow(self, stands: Bools) -> None:
+        """Who drove has decided otherwise than asked: go on from there."""
+        changed = stands != self.stands
+        self.stands = stands
+        self._since[changed] = 0.0
+        if (changed & stands).any():
+            self.standing.begin(changed & stands)
+        if (changed & ~stands).any():
+            self.walking.reset(changed & ~stands)
 
     def _decide(self, command: Array, b: Balance) -> None:
         h = self.handover

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
+import torch
+
 from teleopd.robots.model import LowState, Reference
 from teleopd.service.policy.action import ActionMap
 from teleopd.service.policy.card_reader import parse_card
@@ -17,13 +19,14 @@ from teleopd.service.policy.observation import ObservationBuilder
 from teleopd.service.policy.train.decoupled.bodies import Randomised
 from teleopd.service.policy.train.decoupled.cli import main
 from teleopd.service.policy.train.decoupled.distil import LegDistillation, LegSettings, leg_student_of
-from teleopd.service.policy.train.decoupled.export import card_of, checked_onnx, standing_observation
+from teleopd.service.policy.train.decoupled.export import card_of, checked_onnx, network_of, standing_observation
 from teleopd.service.policy.train.decoupled.student import LegStudent
 from teleopd.service.policy.train.decoupled.suite import (
     COMMANDS,
     SHOULD,
     Suite,
     Trial,
+    acting,
     markdown,
     on_speed,
     summary,
@@ -42,7 +45,6 @@ from teleopd.service.policy.train.decoupled.walker import DT_S, HEIGHT, VX, WALK
 from teleopd.service.policy.train.decoupled.world import World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.experts.standing import StandingExpert
-from teleopd.service.policy.train.export import run_onnx
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +200,10 @@ def test_the_walker_starts_and_the_stander_takes_over_again(walker, make_world, 
     experts.reset(np.ones(1, dtype=np.bool_))
     stood, x = [], []
     for _ in range(400):
-        world.act(experts())
-        stood.append(bool(experts.stands[0]))
+        action = experts()
+        world.steps[:] = experts.steps
+        world.act(action)
+        stood.append(not world.steps[0])
         x.append(float(world.qpos[0, 0]))
     assert all(stood[:20]) and not any(stood[30:140]) and stood[-1]
     assert x[149] - x[25] > 0.5
@@ -209,10 +213,14 @@ def test_the_walker_starts_and_the_stander_takes_over_again(walker, make_world, 
 
 def test_an_exported_network_answers_as_the_trained_one(walker):
     student = LegStudent(walker.width, len(walker.legs), (16, 8))
-    student.normalise_to(np.random.default_rng(0).standard_normal((50, walker.width)).astype(np.float32))
-    content, golden = checked_onnx(student), standing_observation(walker)
-    assert run_onnx(content, golden) == pytest.approx(student.act(golden), abs=1e-5)
-    card = card_of(walker, "0" * 64, student.act(golden)[0])
+    student.normalise_to(np.random.default_rng(0).standard_normal((50, walker.width + 1)).astype(np.float32))
+    with torch.no_grad():
+        student.linears()[-1].bias[-1] = 0.3
+    content, golden, stands = checked_onnx(student), standing_observation(walker), np.zeros(1, dtype=np.float32)
+    got, wanted = network_of(content)(golden, stands), student.act(golden, stands)
+    assert got[0] == pytest.approx(wanted[0], abs=1e-5)
+    assert got[1] == wanted[1]
+    card = card_of(walker, "0" * 64, wanted[0][0])
     vector = np.zeros(walker.width)
     for segment in card.golden[0].segments:
         vector[segment.at : segment.at + len(segment.values)] = segment.values
@@ -230,6 +238,7 @@ def test_a_tiny_distillation_learns_and_its_checkpoint_is_one_robots(walker, tmp
 
         def __init__(self, world: World) -> None:
             self._world, self._expert = world, StandingExpert(world)
+            self.steps = np.zeros(world.count, dtype=np.float32)
 
         def reset(self, which) -> None:
             self._expert.begin(which)
@@ -243,7 +252,7 @@ def test_a_tiny_distillation_learns_and_its_checkpoint_is_one_robots(walker, tmp
     assert reports[-1].samples == 6 * 4 * 8 and reports[-1].updates > 0
     assert np.isfinite(reports[-1].loss)
     student = leg_student_of(tmp_path, walker)
-    assert np.isfinite(student.act(standing_observation(walker))).all()
+    assert np.isfinite(student.act(standing_observation(walker), np.ones(1, dtype=np.float32))[0]).all()
     other = walker._replace(model=replace(robot, name="unitree_h1_2"))
     with pytest.raises(ValueError, match="holds a network for unitree_h1, not unitree_h1_2"):
         leg_student_of(tmp_path, other)
@@ -296,3 +305,38 @@ def test_absent_data_is_one_sentence(tmp_path, capsys):
     assert "motion.pt is absent; give the folder of public data with --data" in capsys.readouterr().err
     assert main(["--out", str(tmp_path / "x"), "--data", str(tmp_path), "--evaluate"]) == 2
     assert "checkpoint.pt" in capsys.readouterr().err
+
+
+def test_a_driver_that_steps_on_its_own_is_told_to_stop_again(walker, make_world, shared_data):
+    world = make_world(2)
+    for i in range(2):
+        world.start(i, still(walker, 200), Randomised())
+    experts = BothExperts(world, shared_data / walker.teacher)
+    experts.reset(np.ones(2, dtype=np.bool_))
+    stepping = []
+    for tick in range(200):
+        if tick == 20:
+            world.steps[0] = 1.0  # a student's mistake
+        action = experts()
+        world.steps[:] = experts.steps
+        stepping.append(world.steps.copy())
+        world.act(action)
+    assert stepping[20][0] == 1.0 and stepping[30][0] == 1.0
+    assert stepping[-1][0] == 0.0
+    assert not any(row[1] for row in stepping)
+    assert not world.fallen().any()
+
+
+def test_the_memory_of_a_network_is_kept_and_lost_with_a_new_start(walker, make_world):
+    world = make_world(2)
+    for i in range(2):
+        world.start(i, still(walker, 10), Randomised())
+
+    def network(seen, steps):
+        return np.zeros((2, len(walker.legs)), dtype=np.float32), np.array([1.0, steps[1]], dtype=np.float32)
+
+    actor = acting(network)(world)
+    actor(world.observe(np.random.default_rng(0)))
+    assert world.steps.tolist() == [1.0, 0.0]
+    world.start(0, still(walker, 10), Randomised())
+    assert world.steps.tolist() == [0.0, 0.0]
