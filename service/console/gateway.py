@@ -118,6 +118,7 @@ class Gateway:
         ready.set()
         await self._ended.wait()
         server.close()
+        await self._side.close()
         await self._relay.close()
         await runner.cleanup()
 

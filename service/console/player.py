@@ -15,7 +15,7 @@ from teleopd.robots.rates import Rate
 from teleopd.service.console.local_page import HOST, open_page
 from teleopd.service.console.panel import MODE_COLOUR
 from teleopd.service.console.playback import Instant, Playback
-from teleopd.service.console.view import Stage
+from teleopd.service.console.stage import Stage
 
 VIEW_HZ = 30.0
 SPEEDS = {"0.25x": 0.25, "0.5x": 0.5, "1x": 1.0, "2x": 2.0, "4x": 4.0}

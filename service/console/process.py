@@ -79,7 +79,8 @@ def main(
     desk = Desk()
     keeper = Keeper(model, bus, desk, asks=operator, token=session.token, facts=facts)
     try:
-        gateway = Gateway(access, Relay(view.port, secret, lambda: view.stop_buttons), mailbox.stop, desk)
+        relay = Relay(view.port, secret, lambda: view.stop_buttons, lambda: view.poses)
+        gateway = Gateway(access, relay, mailbox.stop, desk)
     except ConsoleError as refused:
         refuse(session, "console", str(refused))
     run(view, keeper, bus, ending)

@@ -24,6 +24,8 @@ WATCHING = frozenset({"ViewerCameraMessage"})
 """What a watcher's page may send beside presses of the stop."""
 PRESSES = frozenset({"GuiUpdateMessage", "GuiButtonHoldMessage"})
 PASSED_ON = ("Content-Type", "Content-Encoding", "Content-Length")
+MOVE_PERIOD_S: Final = 1.0 / 60.0
+"""Twice as often as there are new poses."""
 UNRULY = 1008
 """WebSocket close code 'policy violation' (RFC 6455 §7.4.1)."""
 
@@ -43,10 +45,13 @@ def permitted(word: Word, role: Role, for_all: frozenset[str]) -> bool:
 class Relay:
     """Speaks to the hidden server for the pages."""
 
-    def __init__(self, port: int, secret: str, for_all: Callable[[], frozenset[str]]) -> None:
+    def __init__(
+        self, port: int, secret: str, for_all: Callable[[], frozenset[str]], poses: Callable[[], bytes] = bytes
+    ) -> None:
+        """`poses`: the newest poses of the scene, a message for the pages; `for_all`: what any page may press."""
         self._base = f"http://{HOST}:{port}"
         self._headers = {SECRET_HEADER: secret}
-        self._for_all = for_all
+        self._for_all, self._poses = for_all, poses
         self._client: aiohttp.ClientSession | None = None
         self._decoder = msgspec.msgpack.Decoder(Word)
         self.unruly = 0
@@ -75,9 +80,13 @@ class Relay:
         inner = await self._client.ws_connect(self._base, protocols=[*offered][:4], max_msg_size=MAX_ANSWER)
         chosen = [inner.protocol] if inner.protocol else []
         outer = web.WebSocketResponse(protocols=chosen, max_msg_size=MAX_MESSAGE, heartbeat=10.0, compress=False)
+        there = asyncio.Event()
         try:
             await outer.prepare(request)
-            ways = [asyncio.ensure_future(way) for way in (self._inward(outer, inner, role), _outward(inner, outer))]
+            ways = [
+                asyncio.ensure_future(way)
+                for way in (self._inward(outer, inner, role, there), _outward(inner, outer), self._move(outer, there))
+            ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -90,7 +99,20 @@ class Relay:
                 await outer.close()
         return outer
 
-    async def _inward(self, outer: web.WebSocketResponse, inner: aiohttp.ClientWebSocketResponse, role: Role) -> None:
+    async def _move(self, outer: web.WebSocketResponse, there: asyncio.Event) -> None:
+        """Tell a page the newest poses, once it has spoken: it knows then what there is to move."""
+        await there.wait()
+        last = b""
+        while not outer.closed:
+            poses = self._poses()
+            if poses is not last and poses:
+                last = poses
+                await outer.send_bytes(poses)
+            await asyncio.sleep(MOVE_PERIOD_S)
+
+    async def _inward(
+        self, outer: web.WebSocketResponse, inner: aiohttp.ClientWebSocketResponse, role: Role, there: asyncio.Event
+    ) -> None:
         budget = Budget(RATE_HZ, BURST, time.monotonic())
         async for message in outer:
             word = self._understood(message)
@@ -99,6 +121,7 @@ class Relay:
                 what = "messages of the page only" if word is None else "too many messages"
                 await outer.close(code=UNRULY, message=what.encode())
                 return
+            there.set()
             if permitted(word, role, self._for_all()):
                 await inner.send_bytes(message.data)
 

@@ -28,6 +28,9 @@ MAX_SAID: Final = 1024
 JSON: Final = "application/json"
 NO_STORE: Final = {"Cache-Control": "no-store"}
 UNRULY: Final = 1008
+GOING_AWAY: Final = 1001
+CLOSE_S: Final = 0.3
+"""A page that does not answer the end of its socket is left."""
 
 
 class Side:
@@ -35,6 +38,7 @@ class Side:
 
     def __init__(self, desk: Desk, role: Callable[[web.Request], Role | None], headers: Mapping[str, str]) -> None:
         self._desk, self._role, self._headers = desk, role, {**headers, **NO_STORE}
+        self._open = set[web.WebSocketResponse]()
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Before the gateway's own routes: the last of those takes every path."""
@@ -43,15 +47,20 @@ class Side:
         router.add_get(r"/teleopd/camera/{number:\d}", self._on_picture)
         router.add_post("/teleopd/ask", self._on_ask)
 
+    async def close(self) -> None:
+        """End the pages' sockets."""
+        await asyncio.gather(*(socket.close(code=GOING_AWAY) for socket in self._open), return_exceptions=True)
+
     async def _on_live(self, request: web.Request) -> web.StreamResponse:
         if self._desk.watchers >= MAX_LIVE:
             return self._text(503, f"{MAX_LIVE} pages are open; close one")
-        socket = web.WebSocketResponse(max_msg_size=MAX_SAID, heartbeat=10.0, compress=False)
+        socket = web.WebSocketResponse(timeout=CLOSE_S, max_msg_size=MAX_SAID, heartbeat=10.0, compress=False)
         if not socket.can_prepare(request).ok:
             return self._text(400, "the figures are told over a WebSocket")
         self._desk.watchers += 1
         try:
             await socket.prepare(request)
+            self._open.add(socket)
             telling = asyncio.ensure_future(self._tell(socket))
             try:
                 async for _said in socket:  # a page says nothing here
@@ -60,6 +69,7 @@ class Side:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
         finally:
+            self._open.discard(socket)
             self._desk.watchers -= 1
         return socket
 

@@ -13,45 +13,23 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import mujoco
-import numpy as np
-import viser
-from mjviser import ViserMujocoScene
-from mjviser.conversions import merge_geoms
-
 from teleopd.drivers.gamepad.pad import FASTEST
 from teleopd.drivers.gamepad.stick import Said
-from teleopd.robots.model import Array, RobotModel
+from teleopd.robots.model import RobotModel
 from teleopd.safety.words import Act
 from teleopd.service.console.bars import bars_html
 from teleopd.service.console.episode_keys import EpisodeKeys
 from teleopd.service.console.event_log import EventLog
 from teleopd.service.console.hidden import open_hidden
 from teleopd.service.console.panel import facts_html, mode_html
-from teleopd.service.console.scene import (
-    BONES,
-    GHOST_RGBA,
-    HUMAN_RGBA,
-    Kinematics,
-    Placed,
-    SceneState,
-    heading,
-    scene_state,
-    skull,
-    smoothed_heading,
-)
+from teleopd.service.console.scene import scene_state
 from teleopd.service.console.snapshot import NOTHING_YET, Snapshot
+from teleopd.service.console.stage import Stage
 from teleopd.service.console.stick import Stick
 
 HOLD_HZ = 20.0
 """Messages of the browser while the hold button is down; five of them may be lost before the deadman falls."""
 PANEL_HZ = 6.0
-FOCUS_SMOOTHING_S = 0.4
-"""Time constant with which the view follows the robot over the floor [s]."""
-GHOST_INSET_M = 0.004
-"""The ghost is this much slimmer than the robot: hidden inside it where both agree."""
-MAX_VISIBLE_GROUP = 2
-"""Geoms of higher groups are collision shapes, not drawn."""
 
 
 class Operator(Protocol):
@@ -126,7 +104,12 @@ class BrowserView:
         self._facts = self.server.gui.add_html("")
         self._panel_due_ns = 0
         self._robot, self._log = robot, EventLog()
-        self._scene = Stage(self.server, robot)
+        self.poses = b""
+        """The figures' newest poses, a message for the pages; each new one is a new object."""
+        self._scene = Stage(self.server, robot, self._tell)
+
+    def _tell(self, poses: bytes) -> None:
+        self.poses = poses
 
     @property
     def port(self) -> int:
@@ -197,136 +180,3 @@ class BrowserView:
 
         button.on_click(pressed)
         return str(button._impl.uuid)
-
-
-class Stage:
-    """The three figures on a grid; the view's origin follows the robot over the floor."""
-
-    def __init__(self, server: viser.ViserServer, robot: RobotModel) -> None:
-        spec = mujoco.MjSpec.from_file(str(robot.mjcf))
-        for geom in list(spec.geoms):
-            if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
-                spec.delete(geom)
-        self._model = spec.compile()
-        self._kinematics = Kinematics(robot, self._model)
-        self._data, self._ghost_data = mujoco.MjData(self._model), mujoco.MjData(self._model)
-        self._robot = ViserMujocoScene(server, self._model, num_envs=1)
-        self._robot.camera_tracking_enabled = False
-        server.scene.configure_environment_map(environment_intensity=0.45)
-        self._server = server
-        self._grid = server.scene.add_grid(
-            "/floor", infinite_grid=True, fade_distance=14.0, plane_opacity=0.5, shadow_opacity=0.3,
-            plane_color=(226, 229, 233), cell_color=(198, 203, 209), section_color=(160, 167, 175),
-        )  # fmt: skip
-        self._ghost = self._add_ghost()
-        self._person = Person(server)
-        self._focus: Array = np.zeros(3)
-        self._seen = False
-        self._heading = 0.0
-        self._t_s = 0.0
-        server.initial_camera.position = (2.5, -0.9, 1.35)
-        server.initial_camera.look_at = (0.0, 0.45, 0.8)
-
-    def show(self, state: SceneState) -> None:
-        """Draw one instant."""
-        focus = self._follow(state, self._kinematics.place(self._data, state, self._heading).robot_pos_w)
-        placed = self._kinematics.place(self._data, state, self._heading)
-        with self._server.atomic():
-            self._grid.position = np.array([*(-np.mod(focus[:2], 1.0)), 0.0])
-            self._kinematics.pose(self._data, state.q, placed.robot_pos_w - focus, placed.robot_quat_w)
-            self._robot.update_from_mjdata(self._data)
-            self._show_ghost(state.reference_q, placed, focus)
-            self._person.show(None if placed.human_w is None else placed.human_w - focus, state.family)
-
-    def _show_ghost(self, q: Array | None, placed: Placed, focus: Array) -> None:
-        pos_w, quat_w = placed.ghost_pos_w, placed.ghost_quat_w
-        shown = q is not None and pos_w is not None and quat_w is not None
-        if q is not None and pos_w is not None and quat_w is not None:
-            self._kinematics.pose(self._ghost_data, q, pos_w - focus, quat_w)
-        for body, handle in self._ghost.items():
-            handle.visible = shown
-            if shown:
-                handle.position = self._ghost_data.xpos[body]
-                handle.wxyz = self._ghost_data.xquat[body]
-
-    def _follow(self, state: SceneState, robot_pos_w: Array) -> Array:
-        """The point of the floor that is the view's origin."""
-        target = np.array([robot_pos_w[0], robot_pos_w[1], 0.0])
-        if not self._seen:
-            self._seen, self._focus, self._heading = True, target, heading(state.quat_w)
-        else:
-            elapsed_s = max(0.0, state.t_s - self._t_s)
-            self._focus = self._focus + (target - self._focus) * (1.0 - np.exp(-elapsed_s / FOCUS_SMOOTHING_S))
-            self._heading = smoothed_heading(self._heading, state.quat_w, elapsed_s)
-        self._t_s = state.t_s
-        return self._focus
-
-    def _add_ghost(self) -> dict[int, Any]:
-        handles = {}
-        for body in range(1, self._model.nbody):
-            geoms = [
-                int(geom)
-                for geom in np.flatnonzero(self._model.geom_bodyid == body)
-                if self._model.geom_group[geom] <= MAX_VISIBLE_GROUP
-            ]
-            if not geoms:
-                continue
-            mesh = merge_geoms(self._model, geoms)
-            handles[body] = self._server.scene.add_mesh_simple(
-                f"/ghost/{body}", mesh.vertices - GHOST_INSET_M * mesh.vertex_normals, mesh.faces,
-                color=_rgb(GHOST_RGBA), opacity=GHOST_RGBA[3], cast_shadow=False, receive_shadow=False, visible=False,
-            )  # fmt: skip
-        return handles
-
-
-def _rgb(rgba: tuple[float, float, float, float]) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * part) for part in rgba[:3])
-    return red, green, blue
-
-
-class Person:
-    """The skeleton: a tube for each bone, a ball for each joint, a larger one for the skull."""
-
-    BONE_M = 0.05
-    JOINT_M = 0.036
-    SKULL_M = 0.10
-
-    def __init__(self, server: viser.ViserServer) -> None:
-        self._server = server
-        self._balls: Any = None
-        self._bones: Any = None
-        self._colour = _rgb(HUMAN_RGBA)
-
-    def show(self, human_w: Array | None, family: str) -> None:
-        """Draw bodies at (bodies, 3); None hides the person."""
-        if human_w is None:
-            for handle in (self._balls, self._bones):
-                if handle is not None:
-                    handle.visible = False
-            return
-        middle = skull(human_w, family)
-        points = human_w if middle is None else np.vstack([human_w, middle])
-        pairs = BONES.get(family, ())
-        if self._balls is None or len(self._balls.batched_positions) != len(points):
-            self._build(len(points), middle is not None, len(pairs))
-        self._balls.batched_positions = points.astype(np.float32)
-        self._balls.visible = True
-        if pairs:
-            self._bones.points = human_w[np.array(pairs)].astype(np.float32)
-            self._bones.visible = True
-
-    def _build(self, points: int, has_skull: bool, bones: int) -> None:
-        import trimesh
-
-        ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
-        sizes = np.full(points, self.JOINT_M, dtype=np.float32)
-        if has_skull:
-            sizes[-1] = self.SKULL_M
-        self._balls = self._server.scene.add_batched_meshes_simple(
-            "/person/joints", ball.vertices, ball.faces, np.tile([1.0, 0.0, 0.0, 0.0], (points, 1)),
-            np.zeros((points, 3)), batched_scales=sizes, batched_colors=self._colour, lod="off",
-        )  # fmt: skip
-        if bones:
-            self._bones = self._server.scene.add_line_segments(
-                "/person/bones", np.zeros((bones, 2, 3)), self._colour, thickness=self.BONE_M
-            )

@@ -92,7 +92,7 @@ def serving(
     view = BrowserView(MODEL, SECRET, operator, may_engage=may_engage, stick=stick, episodes=episodes)
     with contextlib.closing(view):
         access = Access(free_port(), Tokens.new(), **where)  # type: ignore[arg-type]
-        relay = Relay(view.port, SECRET, lambda: view.stop_buttons)
+        relay = Relay(view.port, SECRET, lambda: view.stop_buttons, lambda: view.poses)
         desk = Desk()
         gateway = Gateway(access, relay, operator.stop, desk)
         with contextlib.closing(gateway):

@@ -3,13 +3,20 @@ from __future__ import annotations
 import contextlib
 import time
 
+import msgspec
+import numpy as np
 import pytest
 
 pytest.importorskip("viser")
 
+import zstandard
+
 from teleopd.drivers.gamepad.stick import NOTHING, Said
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Act
+from teleopd.service.console.hidden import open_hidden
+from teleopd.service.console.scene import scene_state
+from teleopd.service.console.stage import Stage
 from teleopd.service.console.stick import DIRECTIONS, HOLD_HZ
 from teleopd.service.console.view import BrowserView, HoldToRun
 
@@ -108,16 +115,77 @@ def test_nothing_is_drawn_while_nobody_looks(served, snapshot):
     assert "STARTING" in served[0]._head.content and served[0]._facts.content == ""
 
 
-def test_the_scene_follows_the_robot_and_hides_what_is_not_there(served, snapshot):
-    from teleopd.service.console.scene import scene_state
+def told(view: BrowserView) -> dict[str, dict[str, list[float]]]:
+    """Node -> its pose, from the newest message for the pages."""
+    sizes, body = view.poses[:16], view.poses[16:]
+    packed = zstandard.decompress(body)
+    assert sizes == len(packed).to_bytes(8, "little") + len(body).to_bytes(8, "little")
+    found: dict[str, dict[str, list[float]]] = {}
+    for message in msgspec.msgpack.decode(packed)["messages"]:
+        kind = {"SetPositionMessage": "position", "SetOrientationMessage": "wxyz"}[message["type"]]
+        found.setdefault(message["name"], {})[kind] = message[kind]
+        assert message["owner"] == "", "a node of the server's, not of one page"
+    return found
 
-    stage = served[0]._scene
+
+def test_the_scene_follows_the_robot_and_hides_what_is_not_there(served, snapshot):
+    view, stage = served[0], served[0]._scene
     stage.show(scene_state(snapshot))
-    ghost = next(iter(stage._ghost.values()))
-    assert ghost.visible and tuple(ghost.position[:2]) == pytest.approx((0.0, 0.0), abs=1e-6)
+    pelvis = min(stage._ghost)
+    poses = told(view)
+    assert set(poses) == {f"/{who}/{body}" for who in ("robot", "ghost") for body in stage._ghost}
+    assert poses[f"/ghost/{pelvis}"]["position"][:2] == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert poses[f"/robot/{pelvis}"]["position"][2] == pytest.approx(snapshot.state.root_pos_w[2])
+    assert stage._ghost[pelvis].visible
     assert stage._person._balls.visible and len(stage._person._balls.batched_positions) == 24
     stage.show(scene_state(snapshot._replace(reference=None, human=None)))
-    assert not ghost.visible and not stage._person._balls.visible and not stage._person._bones.visible
+    assert set(told(view)) == {f"/robot/{body}" for body in stage._robot}
+    assert not stage._ghost[pelvis].visible
+    assert not stage._person._balls.visible and not stage._person._bones.visible
+
+
+def test_each_pose_is_that_of_the_robots_body(served, snapshot):
+    view, stage = served[0], served[0]._scene
+    q = snapshot.state.q + 0.2
+    stage.show(scene_state(snapshot._replace(state=snapshot.state._replace(q=q))))
+    for name, pose in told(view).items():
+        _, who, body = name.split("/")
+        data = stage._data if who == "robot" else stage._ghost_data
+        assert pose["position"] == data.xpos[int(body)].tolist() and pose["wxyz"] == data.xquat[int(body)].tolist()
+
+
+def test_without_a_gateway_viser_tells_the_poses_itself(snapshot):
+    server = open_hidden(SECRET)
+    try:
+        stage = Stage(server, MODEL)
+        stage.show(scene_state(snapshot))
+        for body, handle in stage._robot.items():
+            assert tuple(handle.position) == pytest.approx(tuple(stage._data.xpos[body]), abs=1e-6)
+            assert abs(float(np.dot(handle.wxyz, stage._data.xquat[body]))) == pytest.approx(1.0)
+    finally:
+        server.stop()
+
+
+def moved(message: bytes) -> bool:
+    return message[16:] in (b"pose one", b"pose two")
+
+
+def test_a_page_is_told_poses_once_it_has_spoken_and_only_the_newest():
+    with serving() as console:
+        console.view.poses = b"\x00" * 16 + b"pose one"
+        with console.page() as silent, console.page() as page:
+            page.send(said(CAMERA))
+            while not moved(first := page.recv(timeout=30)):
+                pass
+            assert first == console.view.poses
+            console.view.poses = b"\x00" * 16 + b"pose two"
+            while not moved(second := page.recv(timeout=30)):
+                pass
+            assert second == console.view.poses
+            with pytest.raises(TimeoutError):
+                while not moved(silent.recv(timeout=0.5)):
+                    pass
+                raise AssertionError("poses for a page that does not know yet what they move")
 
 
 def test_the_stick_is_offered_only_to_an_operator_of_that_source():
