@@ -1,4 +1,4 @@
-"""Makes the pictures of the documentation from a real run of `teleop demo`: docs/pictures/view.png, and browser.png and
+"""Makes the pictures of the documentation from a real run of `teleop demo`: docs/pictures/view.png, and console.png and
 player.png where Chromium is installed (Debian package: chromium).
 
     python docs/make_pictures.py [--motion NAME] [--policy FILE]
@@ -30,6 +30,11 @@ CHROMIUM = (
     "--window-size=1400,820", "--virtual-time-budget=1000000", "--timeout=15000",
 )  # fmt: skip
 
+CONSOLE_CHROMIUM = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking", "--no-first-run")
+CONSOLE_WIDTH, CONSOLE_HEIGHT = 1280, 800
+PATIENCE_MS = 120_000.0
+"""A page takes a while where a processor draws it."""
+
 
 def address() -> str:
     """The operator's page, with the token of this user."""
@@ -55,6 +60,26 @@ def photograph_browser(target: Path, page: str) -> None:
         return
     command = [browser, *CHROMIUM, f"--screenshot={target}", page]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+    print(f"wrote {target}")
+
+
+def photograph_console(target: Path, page: str, wait_s: float) -> None:
+    """Screenshot of the operator's page once its plots hold `wait_s` of figures. Needs Playwright (`make setup`)."""
+    import playwright.sync_api as api
+
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print(f"no Chromium here, so no {target.name}; install it with: apt-get install chromium")
+        return
+    with api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=browser, args=list(CONSOLE_CHROMIUM))
+        tab = opened.new_page(viewport={"width": CONSOLE_WIDTH, "height": CONSOLE_HEIGHT})
+        tab.set_default_timeout(PATIENCE_MS)
+        tab.goto(page)
+        points = "Number(document.querySelector('#teleopd-plot-latency-per-stage')?.dataset.points || 0)"
+        tab.wait_for_function(f"{points} >= {round(10 * wait_s)}")
+        tab.screenshot(path=target, timeout=PATIENCE_MS)
+        opened.close()
     print(f"wrote {target}")
 
 
@@ -88,8 +113,7 @@ def main() -> int:
         demo = subprocess.Popen(command + (["--policy", chosen.policy] if chosen.policy else []))
         try:
             if wait_for_page(demo, address):
-                time.sleep(INTO_THE_MOTION_S)
-                photograph_browser(PICTURES / "browser.png", address())
+                photograph_console(PICTURES / "console.png", address(), INTO_THE_MOTION_S)
             status = demo.wait(timeout=300)
         finally:
             demo.terminate()
