@@ -8,7 +8,7 @@ ROBOT ?= unitree_g1
 DATA := $(or $(TELEOPD_SHARED_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-lerobot check build bench bench-loop bench-retarget fuzz mutants docs docs-generated pictures wheels clean
+.PHONY: help setup demo test test-long test-lerobot check build bench bench-loop bench-retarget fuzz coverage mutants docs docs-generated pictures wheels clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -22,7 +22,7 @@ setup: $(READY) ## only the set-up that every other command does by itself
 demo: $(READY) ## the whole job with nothing attached: an emulated PICO operator over gRPC moves a virtual robot
 	$(BIN)/teleop demo --robot $(ROBOT)
 
-test: $(READY) ## all tests, under 6 minutes
+test: $(READY) ## all tests, about 8 minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long and not hardware" tests
 
 test-long: $(READY) ## the same with 10,000 examples a property, and the long scenarios
@@ -53,6 +53,10 @@ bench-retarget: $(READY) ## retargeting on all clips beside a GMR-style solver: 
 
 fuzz: $(READY) ## mutated packets against every parser; PROTOCOL=xsens PACKETS=100000 SEED=1 for less
 	$(BIN)/python tests/drivers/fuzz.py --packets $(or $(PACKETS),1000000) --protocol $(or $(PROTOCOL),all) --seed $(or $(SEED),0)
+
+coverage: $(READY) ## branch coverage of safety/ by its own tests, which is to be whole
+	$(BIN)/coverage run --branch --include='*/safety/*' -m pytest -q -n0 -m "not long" tests/safety
+	$(BIN)/coverage report --include='safety/*' --show-missing --fail-under=100
 
 mutants: $(READY) ## mutation testing of safety/
 	$(BIN)/python tests/safety/mutate.py
