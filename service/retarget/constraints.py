@@ -12,7 +12,7 @@ from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.floor_rows import MOST_BODY, BodyFloor, FeetRows
 from teleopd.service.retarget.foot import RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
-from teleopd.service.retarget.one_sided import Rows
+from teleopd.service.retarget.one_sided import EXCHANGES, Rows
 from teleopd.service.retarget.tables import SolverSettings
 
 MOST_FEET = 24
@@ -76,8 +76,11 @@ class Constraints:
         return rows.count
 
     def correct(self, hessian: Array, gradient: Array, step: Array, quadratic: Callable[[], bool]) -> bool:
-        """Solve once more where `step` violates a row; `quadratic` solves into `step` and says if it could."""
-        if self.rows.correct(hessian, gradient, step) and not quadratic():
-            return False
+        """Solve again where `step` violates a row; `quadratic` solves into `step` and says if it could."""
+        for _ in range(EXCHANGES):
+            if not self.rows.correct(hessian, gradient, step):
+                break
+            if not quadratic():
+                return False
         self.rows.advance(self._first, step)
         return True

@@ -25,7 +25,8 @@ from teleopd.service.retarget.floor import (
 from teleopd.service.retarget.foot import FootContact, RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.stance import STANDS_M_S, Point, following
-from teleopd.service.retarget.targets import TargetMap, Targets
+from teleopd.service.retarget.targets import MIN_HORIZONTAL, TargetMap, Targets
+from teleopd.service.retarget.toe_lock import followed
 
 UPRIGHT_HEIGHT, UPRIGHT_UP = 0.35, 0.4
 """Upright: pelvis above this share of its standing height, and its up axis at least this far up."""
@@ -35,6 +36,8 @@ SETTLES_M = 0.002
 """A sole that would enter the floor by less is left to the solver [m]."""
 FLATTEN_S = 0.05
 """Time constant of the flattening [s]."""
+SIDEWAYS_S = 0.08
+"""Time constant of the direction in which a foot that does not stand is moved sideways [s]."""
 
 
 class Contacts:
@@ -50,7 +53,7 @@ class Contacts:
             FootContact(
                 row, body, soles, target_map.sole_radius_m,
                 self._scale * (calibration.rest_pos[toe] - calibration.rest_pos[ankle]),
-                SourceFloor(calibration.floor_z, calibration.ankle_z),
+                SourceFloor(calibration.floor_z, calibration.ankle_z), self._scale,
             )
             for (row, body, soles), (toe, ankle) in zip(target_map.foot_soles(), feet, strict=True)
         )  # fmt: skip
@@ -58,9 +61,14 @@ class Contacts:
         self._rows = np.array([self._root, *(foot.row for foot in self.feet)])
         self._ground = GroundCorrection()
         self.upright = True
+        self.sideways: dict[int, tuple[float, float]] = {}
+        """Foot's row -> where `TargetMap` is to move it sideways, world xy: to the pelvis' left as it was when the foot
+        came to rest. The foot's own left swings a foot that pivots about (an H1's by 13 cm), the pelvis' present left
+        one that stands."""
 
     def reset(self) -> None:
         """Forget the motion, keep the floor."""
+        self.sideways.clear()
         self._ground.reset()
         for foot in self.feet:
             foot.reset()
@@ -76,6 +84,7 @@ class Contacts:
         pos, quat = targets.pos[self._rows].tolist(), targets.quat[self._rows].tolist()  # root, left foot, right foot
         _, x, y, _ = quat[0]
         height = pos[0][2] / self._standing_m
+        self.face(quat[0], dt_s)
         self.upright = height > UPRIGHT_HEIGHT and 1.0 - 2.0 * (x * x + y * y) > UPRIGHT_UP
         follow, flattening = following(dt_s), 1.0 - math.exp(-dt_s / FLATTEN_S)
         lacking, standing = [0.0, 0.0], [False, False]
@@ -92,8 +101,8 @@ class Contacts:
             above = toe[2] - foot.floor.toe_z, ankle[2] - ankle_floor
             foot.stance.update(foot.toe_speed, above[0], self.upright)
             flat = foot.flatten(turned, tilt, above, self.upright, flattening)
-            low, toes[k], moved = foot.place(turned, flat)
-            quat[k + 1] = flat
+            low, toe, moved = foot.place(turned, flat)
+            toes[k], quat[k + 1] = foot.hold_turn(toe, flat, None if robot_feet is None else robot_feet[k], dt_s)
             pos[k + 1][0] += moved[0]
             pos[k + 1][1] += moved[1]
             wanted = clearance(*above, self._scale)
@@ -107,6 +116,18 @@ class Contacts:
             if robot_feet is not None:  # an ankle at its limits turns its foot otherwise: what is asked fits that too
                 pos[k + 1][2] = max(pos[k + 1][2], -robot_feet[k].low_m - SETTLES_M)
         targets.pos[self._rows[1:]], targets.quat[self._rows[1:]] = pos[1:], quat[1:]
+
+    def face(self, pelvis: Point, dt_s: float) -> None:
+        """Turn `sideways` of the feet that do not stand towards the left of the pelvis, wxyz."""
+        w, x, y, z = pelvis
+        x, y = 2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z)
+        k = 1.0 / max(math.hypot(x, y), MIN_HORIZONTAL)
+        x, y = k * x, k * y
+        for foot in self.feet:
+            a, b = self.sideways.get(foot.row, (x, y))
+            free = followed(foot.stance.pace_m_s) if foot.stance.stands else 1.0
+            share = free * (1.0 - math.exp(-dt_s / SIDEWAYS_S))
+            self.sideways[foot.row] = a + share * (x - a), b + share * (y - b)
 
     @staticmethod
     def _lock(

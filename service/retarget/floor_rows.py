@@ -78,8 +78,9 @@ class FeetRows:
         feet = []
         for foot, (pos, turn) in zip(self._feet, self._frames, strict=True):
             (px, py, _), (x, y, z), (a, b, c, d, e, f, g, h, i) = pos.tolist(), foot.toe, turn.tolist()
-            toe = px + a * x + b * y + c * z, py + d * x + e * y + f * z
-            feet.append(RobotFoot(toe, min([g * u + h * v + i * w for u, v, w in foot.sole_points]) - foot.radius_m))
+            ahead = a * x + b * y + c * z, d * x + e * y + f * z
+            low = min([g * u + h * v + i * w for u, v, w in foot.sole_points]) - foot.radius_m
+            feet.append(RobotFoot((px + ahead[0], py + ahead[1]), ahead, low))
         return feet
 
     def load(self, rows: Rows) -> None:

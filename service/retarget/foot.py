@@ -10,7 +10,7 @@ import numpy as np
 from teleopd.robots.model import Array
 from teleopd.service.retarget.floor import SourceFloor, smoothstep
 from teleopd.service.retarget.stance import Point, Speed, Stance
-from teleopd.service.retarget.toe_lock import ToeLock
+from teleopd.service.retarget.toe_lock import LEASH_M, HeldTurn, ToeLock
 
 FLAT_LOW_M, FLAT_HIGH_M = 0.015, 0.05
 TILT_LOW_RAD, TILT_HIGH_RAD = 0.25, 0.50
@@ -24,6 +24,8 @@ class RobotFoot(NamedTuple):
 
     toe: tuple[float, float]
     """World xy [m]."""
+    ahead: tuple[float, float]
+    """The same from the origin of its body [m]."""
     low_m: float
     """Its lowest sole corner above the origin of its body, as the foot is turned [m]; negative."""
 
@@ -32,12 +34,13 @@ class FootContact:
     """What is known of one foot."""
 
     def __init__(
-        self, row: int, body: int, soles: Array, radius_m: float, human_toe: Array, floor: SourceFloor
+        self, row: int, body: int, soles: Array, radius_m: float, human_toe: Array, floor: SourceFloor, size: float
     ) -> None:
         """`row` in the targets, `body` of the robot, its sole corners (k, 3) in the body's frame [m].
 
         A corner is a ball of `radius_m`, which matters as the foot rolls over it: the H1's are 2 cm.
-        `human_toe`: the person's toe joint from their ankle in the T-pose, at the robot's size [m], (3,).
+        `human_toe`: the person's toe joint from their ankle in the T-pose, at the robot's size [m], (3,). `size`: the
+        robot's leg over the person's.
         """
         self.row, self.body, self.soles, self.radius_m = row, body, soles, radius_m
         self.sole_points: list[Point] = soles.tolist()
@@ -46,7 +49,7 @@ class FootContact:
         """Between the front corners of the sole, in the body's frame [m]."""
         self._human_toe: Point = human_toe.tolist()
         self._longer: Point = (np.array(self.toe) - human_toe).tolist()
-        self.floor, self.stance, self.lock = floor, Stance(), ToeLock()
+        self.floor, self.stance, self.lock, self.turn = floor, Stance(), ToeLock(LEASH_M * size), HeldTurn()
         self.toe_speed, self.ankle_speed = Speed(), Speed()
         self.flatness = 0.0
         self.target_toe = (0.0, 0.0)
@@ -55,7 +58,7 @@ class FootContact:
 
     def reset(self) -> None:
         """Forget the motion; the floor stays."""
-        for part in (self.stance, self.lock, self.toe_speed, self.ankle_speed):
+        for part in (self.stance, self.lock, self.turn, self.toe_speed, self.ankle_speed):
             part.reset()
         self.flatness = 0.0
 
@@ -81,6 +84,23 @@ class FootContact:
         return [
             tw * w - tx * x - ty * y, tw * x + tx * w + ty * z, tw * y + ty * w - tx * z, tw * z + tx * y - ty * x
         ]  # fmt: skip
+
+    def hold_turn(self, toe: Point, quat: Point, robot: RobotFoot | None, dt_s: float) -> tuple[Point, Point]:
+        """Toe from the ankle [m] and orientation wxyz of the target foot, turned as the standing foot stays turned."""
+        half = 0.5 * self.toe[0]  # a foot on its tip or heel does not say where it points
+        if robot is None or math.hypot(*robot.ahead) < half or math.hypot(toe[0], toe[1]) < half:
+            self.turn.reset()
+            return toe, quat
+        (x, y, z), (a, b) = toe, robot.ahead
+        missed = math.atan2(x * b - y * a, x * a + y * b)
+        turn = self.turn.update(self.stance.stands, missed, self.stance.pace_m_s, dt_s)
+        if turn == 0.0:
+            return toe, quat
+        c, s = math.cos(turn), math.sin(turn)
+        toe = [c * x - s * y, s * x + c * y, z]
+        c, s = math.cos(0.5 * turn), math.sin(0.5 * turn)
+        w, x, y, z = quat
+        return toe, [c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w]
 
     def place(self, quat: Point, flat: Point) -> tuple[float, Point, Point]:
         """The robot's foot turned to `flat`: height of its lowest corner, its toe, and its ankle's sideways move [m].

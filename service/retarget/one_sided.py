@@ -1,9 +1,9 @@
 """Rows that join the least-squares problem only where they are needed: floor, other limbs, a toe that stands.
 
 A row has a gap g and a gradient J: after a step dx the gap is g + J dx. A *standing* row wants it 0. A *one-sided* row
-wants it not below 0; it takes part while the gap is negative, and the step is solved once more where a row that took no
-part would be violated, or one that took part would hold the robot back. One such correction is enough: violations stay
-below 0.5 mm in walking and 5 mm in fast dance.
+wants it not below 0; it takes part while the gap is negative, and the step is solved again where a row that took no
+part would be violated, or one that took part would hold the robot back. Rows of a body on the floor depend on one
+another: with one exchange alone a sole stayed 5 to 9 cm deep for frames on end in falls, with up to three it does not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from teleopd.robots.model import Array
 
+EXCHANGES = 3
+"""Most times that a step is solved again; most steps need none, and the median costs the same."""
 VIOLATED_M = 2e-4
 """A one-sided row may end this far below 0 without being solved for again [m]."""
 HELD_M = 1e-6
@@ -33,7 +35,7 @@ class Rows:
         self.count = 0
         """Rows [0, count) are looked at."""
         self.side: Array = np.ones(capacity)
-        """1: takes part; scratch between `take_part` and `correct`."""
+        """1: takes part."""
         self.standing: Array = np.zeros(capacity)
         """1: two-sided."""
         self.tolerance: Array = np.full(capacity, -VIOLATED_M)
@@ -67,14 +69,14 @@ class Rows:
         after += self.gap[:n]
         side = self.side[:n]
         limits = self.tolerance[:n] + (VIOLATED_M - HELD_M) * side
-        side *= -2.0
-        side += 1.0  # -1 took part: may not end above; 1 took none: may not end below
-        after *= side
+        sign = 1.0 - 2.0 * side  # -1 took part: may not end above; 1 took none: may not end below
+        after *= sign
         wrong = after < limits
         if not wrong.any():
             return False
         chosen = wrong.nonzero()[0]
-        weights = self.wanted[chosen] * side[chosen]
+        weights = self.wanted[chosen] * sign[chosen]
+        side[chosen] = 1.0 - side[chosen]
         rows = self.jacobian[chosen]
         weighted = rows * weights[:, None]
         hessian += np.dot(weighted.T, rows)

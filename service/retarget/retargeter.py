@@ -161,6 +161,8 @@ class Retargeter:
     def _track(self, target_map: TargetMap, pose: HumanPose, dt_s: float) -> Array:
         if self._measure_hz:
             self._hz += RATE_SMOOTHING * (1.0 / dt_s - self._hz) if self._hz > 0.0 else 1.0 / dt_s
+        if self._contacts is not None:
+            target_map.sideways.update(self._contacts.sideways)
         self.targets = target_map(pose)
         if self._contacts is not None:
             self._contacts.update(pose, self.targets, self._solver.robot_feet(), dt_s)
@@ -175,9 +177,12 @@ class Retargeter:
         target_map.align(target_map.heading(pose), target_map.hip_centre_xy(pose), yaw, here)
         targets = target_map(pose)
         target_map.shift(here - targets.pos[target_map.root_row, :2])
-        self.targets = target_map(pose)
         if self._contacts is not None:
             self._contacts.reset()
+            self._contacts.face(targets.quat[target_map.root_row].tolist(), MAX_DT_S)
+            target_map.sideways.update(self._contacts.sideways)
+        self.targets = target_map(pose)
+        if self._contacts is not None:
             self._contacts.update(pose, self.targets, None, MAX_DT_S)
         self._velocity.reset()
         self._tracking = True

@@ -15,6 +15,10 @@ LANDED_M_S = 0.30
 STANDS_M, LEAVES_M = 0.06, 0.08
 """... as for its height above the floor [m]."""
 
+NOISE_TIMES = 2.0
+"""Of what sensor noise adds to a squared speed, this much is taken off: an estimate below the truth breaks locks."""
+SETTLED_FRAMES, NOISE_SHARE = 4, 0.05
+"""A foot that stands for more frames tells what noise adds; weight of the newest frame in that."""
 LIFTED_M = 0.06
 """A toe at this height counts as twice as fast as on the floor [m]."""
 
@@ -60,24 +64,30 @@ class Stance:
 
     def __init__(self) -> None:
         self.stands = False
+        self._frames, self._noise = 0, 0.0
         self.pace_m_s = 0.0
         """The toe's speed, counted higher the higher it is: a toe that is lifted slowly does not stand either [m/s]."""
 
     def reset(self) -> None:
-        """In the air until the next frame says otherwise."""
-        self.stands = False
+        """In the air until the next frame says otherwise; what noise adds to speeds is the sensor's, and stays."""
+        self.stands, self._frames = False, 0
 
     def update(self, speed: Speed, height_m: float, upright: bool) -> bool:
         """Whether the foot stands, given its toe's speed and height above the floor; never in falls and crawling.
 
         A foot that lands is taken as soon as it is slow without the low pass too, which lags the impact by two frames.
         """
-        self.pace_m_s = min(speed.m_s, speed.now_m_s) * (1.0 + max(height_m, 0.0) / LIFTED_M)
+        now = math.sqrt(max(0.0, speed.now_m_s * speed.now_m_s - NOISE_TIMES * self._noise))
+        self.pace_m_s = min(speed.m_s, now) * (1.0 + max(height_m, 0.0) / LIFTED_M)
         if not upright:
             self.stands = False
         elif self.stands:
             self.stands = self.pace_m_s <= LEAVES_M_S and height_m <= LEAVES_M
         else:
-            landed = speed.now_m_s < LANDED_M_S and speed.m_s < LEAVES_M_S
+            landed = now < LANDED_M_S and speed.m_s < LEAVES_M_S
             self.stands = (speed.m_s < STANDS_M_S or landed) and height_m < STANDS_M
+        self._frames = self._frames + 1 if self.stands else 0
+        if self._frames > SETTLED_FRAMES:  # in a foot at rest the speed without the low pass is noise, all but the rest
+            added = max(0.0, speed.now_m_s * speed.now_m_s - speed.m_s * speed.m_s)
+            self._noise += NOISE_SHARE * (added - self._noise)
         return self.stands

@@ -3,8 +3,8 @@
 Position targets, by the match's `position` (hats: robot lengths in its T-pose; s_leg: robot leg over human leg):
 
     root   floor map of the hip centre, plus R_pelvis * (robot's pelvis origin above its hip centre)
-    foot   floor map of the ankle, moved sideways by the difference of the hip widths, in the foot's own heading, and
-           raised where a corner of the robot's sole would enter the floor
+    foot   floor map of the ankle, moved sideways by the difference of the hip widths, in the foot's own heading unless
+           `sideways` says another, and raised where a corner of the robot's sole would enter the floor
     chain  target(anchor) + s * (p - p_anchor) + R_frame * c, with s = |robot| / |human| and c what makes it exact in
            the T-pose, so that a chain keeps the person's direction at the robot's length
 
@@ -28,7 +28,7 @@ from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.tables import Match, RetargetTable, check_names
 
 MIN_HORIZONTAL = 0.3
-"""Below this the foot's left axis is near vertical and the sideways shift fades out."""
+"""Below this a left axis is near vertical and the sideways shift fades out."""
 MIN_RATIO, MAX_RATIO = 0.2, 3.0
 """A chain whose lengths differ more is a wrong match, not a small person."""
 
@@ -88,10 +88,14 @@ class TargetMap:
         self._soles, self.sole_radius_m = self._sole_points(kinematics), kinematics.sole_radius_m
         self.keeps_above_floor = True
         """Raise feet whose soles would enter the floor; `contacts.py` does more than that instead."""
+        self.sideways: dict[int, tuple[float, float]] = {}
+        """Foot's row -> world xy, at most 1 long, of its move sideways; rows that are not in it go to the foot's own
+        left."""
         self.align(calibration.yaw_rad, calibration.origin_xy)
 
     def align(self, yaw_rad: float, origin_xy: Array, to_yaw_rad: float = 0.0, to_xy: Array | None = None) -> None:
         """Make the human heading and hip centre given the robot's heading and root position `to_yaw_rad`, `to_xy`."""
+        self.sideways.clear()
         turn = to_yaw_rad - yaw_rad
         about_z = quat.about_z(turn)
         c, s = np.cos(turn), np.sin(turn)
@@ -232,5 +236,6 @@ class TargetMap:
         """Make a unit left axis the sideways shift: horizontal, so that a foot that does not turn does not slide."""
         for row, shift in self._foot_shifts:
             x, y, _ = constants[row].tolist()
-            k = shift / max(math.hypot(x, y), MIN_HORIZONTAL)
-            constants[row] = (k * x, k * y, 0.0)
+            k = 1.0 / max(math.hypot(x, y), MIN_HORIZONTAL)
+            x, y = self.sideways.get(row, (k * x, k * y))
+            constants[row] = (shift * x, shift * y, 0.0)

@@ -206,8 +206,9 @@ def exchange(jacobian: Any, bounds: Any, count: int, step: Any, wrong: Any, chan
         for j in range(len(step)):
             after += jacobian[k, j] * step[j]
         limit = bounds.tolerance[k] + (VIOLATED_M - HELD_M) * bounds.side[k]
-        bounds.side[k] = 1.0 - 2.0 * bounds.side[k]
-        if after * bounds.side[k] < limit:
-            wrong[found], changes[found] = k, bounds.wanted[k] * bounds.side[k]
+        sign = 1.0 - 2.0 * bounds.side[k]
+        if after * sign < limit:
+            wrong[found], changes[found] = k, bounds.wanted[k] * sign
+            bounds.side[k] = 1.0 - bounds.side[k]
             found += 1
     return found

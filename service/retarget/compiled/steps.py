@@ -12,6 +12,7 @@ from teleopd.service.retarget.compiled.memory import line
 from teleopd.service.retarget.compiled.quadratic import add_row, box_qp, normal_equations
 from teleopd.service.retarget.compiled.rows import apart, exchange, feet, floor, take_part, track
 from teleopd.service.retarget.compiled.tree import forward, integrate
+from teleopd.service.retarget.one_sided import EXCHANGES
 
 
 @compiled
@@ -39,22 +40,23 @@ def regularise(tree: Any, qpos: Any, frame: Any, damping: float, work: Any) -> N
 
 @compiled
 def correct(jacobian: Any, bounds: Any, count: int, work: Any) -> bool:
-    """Solve once more where the step violates a row; False where that could not be."""
-    found = exchange(jacobian, bounds, count, work.step, work.wrong, work.changes)
-    if found == 0:
-        return True
-    nv, anything = len(work.step), False
+    """Solve again where the step violates a row; False where that could not be."""
+    nv = len(work.step)
     columns = np.empty(nv, dtype=np.intp)
-    for k in range(found):
-        row = work.wrong[k]
-        add_row(jacobian[row], work.changes[k], bounds.gap[row], work.hessian, work.gradient, columns)
-        anything = anything or work.changes[k] != 0.0
-    if not anything:
-        return True
-    for i in range(nv):
-        for j in range(i):
-            work.hessian[j, i] = work.hessian[i, j]
-    return solve(work)
+    for _ in range(EXCHANGES):
+        found, anything = exchange(jacobian, bounds, count, work.step, work.wrong, work.changes), False
+        for k in range(found):
+            row = work.wrong[k]
+            add_row(jacobian[row], work.changes[k], bounds.gap[row], work.hessian, work.gradient, columns)
+            anything = anything or work.changes[k] != 0.0
+        if not anything:
+            return True
+        for i in range(nv):
+            for j in range(i):
+                work.hessian[j, i] = work.hessian[i, j]
+        if not solve(work):
+            return False
+    return True
 
 
 @compiled

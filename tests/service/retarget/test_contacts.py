@@ -16,7 +16,7 @@ from teleopd.robots.model import Reference, RobotModel
 from teleopd.service.retarget.floor import GroundCorrection, SourceFloor, clearance, smoothstep
 from teleopd.service.retarget.retargeter import Retargeter
 from teleopd.service.retarget.stance import Speed, Stance, following
-from teleopd.service.retarget.toe_lock import LEASH_M, ToeLock
+from teleopd.service.retarget.toe_lock import LEASH_M, TURNED_RAD, HeldTurn, ToeLock
 
 Person = Callable[..., HumanPose]
 HZ = 60.0
@@ -121,6 +121,19 @@ def test_sensor_noise_of_3_mm_does_not_break_a_stance():
     assert all(held)
 
 
+def test_sensor_noise_is_taken_off_the_pace_and_clean_speeds_are_left_alone():
+    """A foot at rest tells how noisy the sensor is; then a slow toe's pace is not mistaken for a fast one's."""
+    for sigma, off in ((3e-3, 0.08), (0.0, 0.0)):
+        noise = np.random.default_rng(4).normal(0.0, sigma, (200, 3)) if sigma else np.zeros((200, 3))
+        speed, stance = Speed(), Stance()
+        for point in noise.tolist():
+            speed.update(point, following(DT), DT)
+            stance.update(speed, 0.0, True)
+        speed.m_s = speed.now_m_s = 0.28
+        stance.update(speed, 0.0, True)
+        assert stance.pace_m_s == pytest.approx(0.28) if off == 0.0 else stance.pace_m_s < 0.28 - off
+
+
 def test_the_floor_falls_fast_rises_slowly_and_only_under_a_flat_foot():
     floor, slow = SourceFloor(0.02, 0.08), (0.0, 0.0)
     floor.update(0.01, 0.07, slow, 0.0, True, 0.05)
@@ -196,6 +209,54 @@ def test_a_release_fades_without_a_step():
     steps = np.abs(np.diff(shifts))
     assert steps.max() < 0.006  # of 30 mm
     assert abs(shifts[-1]) < 1e-4 and lock.weight == 0.0
+
+
+def test_a_foot_that_comes_to_rest_turned_stays_turned_and_gives_in_slowly():
+    turn = HeldTurn()
+    assert turn.update(False, -0.9, 0.0, DT) == 0.0
+    first = turn.update(True, -0.9, 0.0, DT)
+    assert first == pytest.approx(-0.9 + TURNED_RAD, rel=0.01)
+    for _ in range(60):
+        held = turn.update(True, 0.5, 0.0, DT)  # only how it was turned at first counts
+    assert 0.75 * first > held > first
+    for _ in range(30):
+        held = turn.update(False, 0.5, 0.0, DT)
+    assert abs(held) < 0.001
+    assert turn.update(True, 0.5 * TURNED_RAD, 0.0, DT) == 0.0  # as good as straight
+
+
+def test_a_foot_that_pivots_where_it_stands_is_not_swung_aside(robot: RobotModel, person: Person):
+    """The left foot turns 40 degrees about its ankle within 2 s: the robot's, which stands wider, stays as well."""
+    retargeter, ankle = Retargeter(robot, MVN), MVN.body_names.index("LeftFoot")
+    row, places = 4, []
+    for i in range(120):
+        half = math.radians(40.0) * i / 120 / 2.0
+        pose = person(t_s=1 + i * DT, seq=i)
+        quat = pose.quat_w.copy()
+        quat[LEG["Left"]] = math.cos(half), 0.0, 0.0, math.sin(half)
+        c, s, pos = math.cos(2 * half), math.sin(2 * half), pose.pos_w.copy()
+        toe = LEG["Left"][1]
+        pos[toe, :2] = pos[ankle, :2] + np.array([[c, -s], [s, c]]) @ (pos[toe, :2] - pos[ankle, :2])
+        used(retargeter.update(pose._replace(pos_w=pos, quat_w=quat)))
+        target_map = retargeter.target_map
+        assert target_map is not None and target_map.matches[row].human == "LeftFoot"
+        places.append(target_map(pose._replace(pos_w=pos, quat_w=quat)).pos[row, :2])
+    assert np.ptp(np.array(places), axis=0).max() < 0.001
+    target_map.sideways.clear()  # by the foot's own heading it would have gone far
+    swung = target_map(pose._replace(pos_w=pos, quat_w=quat)).pos[row, :2] - places[-1]
+    assert np.linalg.norm(swung) > 0.03
+
+
+def test_a_foot_in_the_air_comes_to_the_side_of_the_pelvis(robot: RobotModel, person: Person):
+    """The whole person turns 90 degrees in flight: feet land at the robot's hip width, not in front of one another."""
+    retargeter = Retargeter(robot, MVN)
+    for i in range(60):
+        yaw = min(max(i - 10, 0) / 30.0, 1.0) * math.pi / 2.0
+        used(retargeter.update(person(yaw=yaw, z=0.3 if i > 5 else 0.0, t_s=1 + i * DT, seq=i)))
+    contacts = retargeter._contacts
+    assert contacts is not None
+    for sideways in contacts.sideways.values():
+        np.testing.assert_allclose(sideways, (-1.0, 0.0), atol=0.02)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -12,7 +12,7 @@ from teleopd.robots.model import Array, RobotModel
 from teleopd.service.retarget.calibration import Calibration
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.mink_solver import MinkSolver
-from teleopd.service.retarget.one_sided import Rows
+from teleopd.service.retarget.one_sided import EXCHANGES, Rows
 from teleopd.service.retarget.retargeter import Retargeter, table_path
 from teleopd.service.retarget.solver import FastSolver, smoothing_weights
 from teleopd.service.retarget.tables import RetargetTable, SolverSettings, load_table
@@ -190,6 +190,20 @@ def test_one_correction_gives_the_constrained_minimum(gap: float, unconstrained:
     if rows.correct(hessian, gradient, step):
         step = np.linalg.solve(hessian, -gradient)
     np.testing.assert_allclose(step, (expected, 0.7), atol=1e-5)
+
+
+def test_rows_that_hang_together_take_more_than_one_exchange():
+    """Minimise |x - (-1, -1)|^2 / 2 with x >= 0, y - x + 0.5 >= 0: the second is missed only once the first holds."""
+    rows, weights, residual = rows_of(np.array([[1.0, 0.0], [-1.0, 1.0]]))
+    rows.gap[:] = 0.0, 0.5
+    rows.take_part()
+    weighted = rows.jacobian * weights[:, None]
+    hessian, gradient = np.eye(2) + weighted.T @ rows.jacobian, np.array([1.0, 1.0]) - residual @ weighted
+    step, solved = np.linalg.solve(hessian, -gradient), 0
+    while rows.correct(hessian, gradient, step):
+        step, solved = np.linalg.solve(hessian, -gradient), solved + 1
+    assert solved == 2 <= EXCHANGES
+    np.testing.assert_allclose(step, (0.0, -0.5), atol=1e-4)
 
 
 def test_a_standing_row_is_held_from_both_sides():
