@@ -66,6 +66,9 @@ class LegSettings:
     """Of the loss where it is asked to stand: a small error there is a step, in walking it is nothing."""
     step_weight: float = 0.3
     """Of the loss on whether to step."""
+    start_weight: float = 3.0
+    stop_weight: float = 15.0
+    """Of the ticks at which it begins or ends to step: one of a hundred, and all that the memory is for."""
     knee: float = 0.3
     """Error from which the loss grows linearly."""
     redraw: float = 0.03
@@ -192,7 +195,11 @@ class LegDistillation:
         weight = torch.from_numpy(np.where(seen[:, WALKS] > 0.5, 1.0, s.standing_weight).astype(np.float32))
         answer, label = self.student(torch.from_numpy(seen)), torch.from_numpy(wanted)
         error = torch.nn.functional.smooth_l1_loss(answer[:, :-1], label[:, :-1], reduction="none", beta=s.knee)
-        unsure = torch.nn.functional.binary_cross_entropy_with_logits(answer[:, -1], label[:, -1])
+        before, after = seen[:, -1] > 0.5, wanted[:, -1] > 0.5
+        rare = np.where(before & ~after, s.stop_weight, np.where(~before & after, s.start_weight, 1.0))
+        unsure = torch.nn.functional.binary_cross_entropy_with_logits(
+            answer[:, -1], label[:, -1], weight=torch.from_numpy(rare.astype(np.float32))
+        )
         loss = (error.mean(dim=1) * weight).mean() + s.step_weight * unsure
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()

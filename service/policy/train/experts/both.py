@@ -20,9 +20,9 @@ GIVES_WAY_S = 1.2
 class Handover(NamedTuple):
     """When one takes over from the other."""
 
-    step_ahead: float = 0.075
-    step_back: float = -0.06
-    step_aside: float = 0.14
+    step_ahead: float = 0.08
+    step_back: float = -0.07
+    step_aside: float = 0.15
     """Capture point beyond these [m] from where the standing robot keeps its centre of mass: it steps."""
     square_m: float = 0.07
     """It stands again with the feet no further apart lengthways,"""
