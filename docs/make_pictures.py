@@ -47,6 +47,8 @@ def wait_for_page(process: subprocess.Popen[bytes], page: Callable[[], str]) -> 
         try:
             with urllib.request.urlopen(page(), timeout=1):
                 return True
+        except urllib.error.HTTPError:
+            return True  # it answers; who keeps no cookie is asked for the token again
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
     return False
