@@ -166,6 +166,14 @@ class KeyPoints(_Term, frozen=True, kw_only=True):
     """Reference minus robot point [m]; reference point minus robot root [m]; reference velocity [m/s]."""
 
 
+class Balance(_Term, frozen=True, kw_only=True):
+    """Centre of mass over the feet by the robot's model, in the heading frame, from mid-way between the ankles: place
+    x, y, z [m], velocity x, y against the feet [m/s], place of the left ankle x, y [m]."""
+
+    feet: tuple[str, str]
+    """MJCF bodies of the left and the right foot; their origin is the ankle."""
+
+
 class Phase(_Term, frozen=True, kw_only=True):
     """Sine or cosine of a clock that starts with the policy."""
 
@@ -231,7 +239,7 @@ VectorBlock = Gyro | BaseLinVel | ReferenceLinVel | ReferenceAngVel | ReferenceD
 AttitudeBlock = (
     Gravity | RollPitch | ReferenceHeight | ReferenceRollPitch | ReferenceGravity | ReferenceHeading | ReferenceWalks
 )
-BodyBlock = AnchorOrientation | AnchorPosition | KeyPoints
+BodyBlock = AnchorOrientation | AnchorPosition | KeyPoints | Balance
 InputBlock = Phase | Constant | ForceLimit
 Term = JointBlock | VectorBlock | AttitudeBlock | BodyBlock | InputBlock
 Repeat = History | Lags | Future

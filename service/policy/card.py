@@ -347,7 +347,7 @@ class Card(_Strict, frozen=True, kw_only=True):
 _FIXED_WIDTHS: dict[type[b.Term], int] = {
     b.Gravity: 3, b.RollPitch: 2, b.ReferenceHeight: 1, b.ReferenceRollPitch: 2, b.ReferenceGravity: 3,
     b.ReferenceHeading: 2, b.ReferenceWalks: 1, b.AnchorOrientation: 6,
-    b.AnchorPosition: 3,
+    b.AnchorPosition: 3, b.Balance: 7,
 }  # fmt: skip
 
 

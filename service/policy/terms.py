@@ -81,6 +81,13 @@ class Readers:
         return _ATTITUDES[type(term)]
 
     def _body_reader(self, term: b.BodyBlock) -> Reader:
+        if isinstance(term, b.Balance):
+            from teleopd.service.policy.balance import Balance  # its mujoco is not for policies that do without
+
+            balance = Balance(self._model, term.feet)
+            return lambda tick: balance.read(
+                np.array(rotate_inverse(tick.quat_w, _DOWN_W)), tick.gyro_b, tick.state.q, tick.state.dq
+            )
         if isinstance(term, b.KeyPoints):
             self._points = self._points or _Points(self._card, self._model)
             return getattr(self._points, term.quantity)  # type: ignore[no-any-return]

@@ -157,6 +157,7 @@ def card_of(walker: Walker, sha256: str, golden: Float32 | None = None) -> Card:
             {"kind": "q", "group": now, "offset": "default_pose"},
             {"kind": "dq", "group": now, "scale": DQ_SCALE},
             {"kind": "last_action", "group": now},
+            {"kind": "balance", "group": now, "feet": walker.feet},
             {"kind": "lags", "of": [now], "lags": LAGS, "fill": "current"},
         ],
         "action": {"scale": ACTION_SCALE, "offset": "default_pose", "clip": ACTION_CLIP, "feedback": "clipped"},

@@ -13,6 +13,7 @@ import numpy as np
 
 from teleopd.robots.model import Array, IntArray, RobotModel
 from teleopd.robots.unitree_h1.model import MODEL as H1_MODEL
+from teleopd.service.policy.balance import WIDTH as BALANCE
 
 RATE_HZ = 50.0
 DT_S = 1.0 / RATE_HZ
@@ -66,6 +67,11 @@ class Walker(NamedTuple):
 
     @property
     def proprioception(self) -> int:
+        """Values of one tick: what is sensed, and the balance that follows from it."""
+        return self.sensed + BALANCE
+
+    @property
+    def sensed(self) -> int:
         """Values of one tick: gyro, gravity, joints, joint speeds, last action."""
         return 6 + 2 * len(self.joints) + len(self.legs)
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from teleopd.robots.model import Array
+from teleopd.service.policy.balance import WIDTH as BALANCE
+from teleopd.service.policy.balance import Balance as OwnBalance
 from teleopd.service.policy.train.bodies import SUBSTEPS
 from teleopd.service.policy.train.decoupled.bodies import Body, Randomised, reduced_model
 from teleopd.service.policy.train.decoupled.tracks import Track
@@ -91,6 +93,7 @@ class World:
         self._fresh: Bools = np.ones(count, dtype=np.bool_)
         self.active: Bools = np.ones(count, dtype=np.bool_)
         self._sensor = _sensor_scale(walker)
+        self._own_model = OwnBalance(walker.model, walker.feet)
         self._default = walker.default
         limits = walker.model.limits
         self._lower, self._upper = limits.q_lower[walker.motor], limits.q_upper[walker.motor]
@@ -120,9 +123,9 @@ class World:
         self.command[i], self.upper[i] = track.command[at], track.upper[at]
 
     def proprioception(self) -> Float32:
-        """What sensors say of this tick, without noise, (k, proprioception)."""
+        """What sensors say of this tick, without noise, (k, sensed)."""
         n = self.nq
-        out = np.empty((self.count, self.walker.proprioception), dtype=np.float32)
+        out = np.empty((self.count, self.walker.sensed), dtype=np.float32)
         out[:, 0:3] = self.qvel[:, 3:6] * GYRO_SCALE
         out[:, 3:6] = gravity(self.qpos[:, 3:7])
         out[:, 6 : 6 + n] = self.qpos[:, 7:] - self._default
@@ -138,6 +141,7 @@ class World:
         """The student's observation of this tick, with sensor noise, (k, width). Call once a tick."""
         now = self.proprioception()
         now += rng.standard_normal(now.shape, dtype=np.float32) * self._sensor * self._noise[:, None]
+        now = np.hstack((now, self._balances(now)))
         self._past[1:] = self._past[:-1].copy()
         self._past[0] = now
         if self._fresh.any():
@@ -146,6 +150,17 @@ class World:
         angle = self.angle()[:, None]
         parts = (self.command, np.sin(angle), np.cos(angle), self.upper, now, *(self._past[lag] for lag in LAGS))
         return np.hstack(parts).astype(np.float32)
+
+    def _balances(self, sensed: Float32) -> Float32:
+        """Centre of mass over the feet, as the robot's nominal model makes it of what is sensed, (k, 7)."""
+        n, motor = self.nq, self.walker.motor
+        out = np.zeros((self.count, BALANCE), dtype=np.float32)
+        q, dq = np.zeros(n), np.zeros(n)
+        for i in np.flatnonzero(self.active):
+            row = sensed[i].astype(np.float64)
+            q[motor], dq[motor] = row[6 : 6 + n] + self._default, row[6 + n : 6 + 2 * n] / DQ_SCALE
+            out[i] = self._own_model.read(row[3:6], row[0:3] / GYRO_SCALE, q, dq)
+        return out
 
     def balance(self) -> Balance:
         """What the experts know."""
