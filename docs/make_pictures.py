@@ -31,7 +31,7 @@ CHROMIUM = (
 )  # fmt: skip
 
 CONSOLE_CHROMIUM = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking", "--no-first-run")
-CONSOLE_WIDTH, CONSOLE_HEIGHT = 1280, 800
+CONSOLE_WIDTH, CONSOLE_HEIGHT = 1400, 820
 PATIENCE_MS = 120_000.0
 """A page takes a while where a processor draws it."""
 
@@ -66,8 +66,9 @@ def photograph_browser(target: Path, page: str) -> None:
 
 
 def photograph_console(target: Path, page: str, wait_s: float) -> None:
-    """Screenshot of the operator's page once its plots hold `wait_s` of figures. Needs Playwright (`make setup`)."""
+    """Screenshot of the operator's page once its plots hold `wait_s` of figures. Needs Playwright and Pillow (`make setup`)."""
     import playwright.sync_api as api
+    from PIL import Image
 
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -82,6 +83,7 @@ def photograph_console(target: Path, page: str, wait_s: float) -> None:
         tab.wait_for_function(f"{points} >= {round(10 * wait_s)}")
         tab.screenshot(path=target, timeout=PATIENCE_MS)
         opened.close()
+    Image.open(target).convert("RGB").quantize(256).save(target, optimize=True)  # a third of the size
     print(f"wrote {target}")
 
 
