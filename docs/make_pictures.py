@@ -66,7 +66,7 @@ def photograph_browser(target: Path, page: str) -> None:
 
 
 def photograph_console(target: Path, page: str, wait_s: float) -> None:
-    """Screenshot of the operator's page once its plots hold `wait_s` of figures. Needs Playwright and Pillow (`make setup`)."""
+    """Screenshot of the operator's page once its plots hold `wait_s` [s] of figures; needs Playwright and Pillow."""
     import playwright.sync_api as api
     from PIL import Image
 
