@@ -15,6 +15,7 @@ from teleopd.service.policy.train.experts.walking import H1_OBEYED, Obeyed, Walk
 
 LARGEST_WAY_M_S = 0.5
 GIVES_WAY_S = 1.2
+BENT_M = 0.03
 
 
 class Handover(NamedTuple):
@@ -99,6 +100,8 @@ class BothExperts:
         square = (np.abs(b.foot[:, 0]) * 2.0 < h.square_m) & (b.lifted.max(axis=1) < h.lifted_m)
         calm = (ahead < h.calm_ahead) & (ahead > -h.calm_ahead) & (aside < h.calm_aside)
         stop = ~self.stands & ~asked & square & calm & (self._since > h.march_s)
+        # Bent, it stands whatever was decided: nobody walks like that, and stepping it would fall.
+        stop |= ~self.stands & ~asked & (world_height < h.squat_m - BENT_M)
         self._since += DT_S
         self.stands = np.where(go, False, np.where(stop, True, self.stands))
         self._since[go | stop] = 0.0

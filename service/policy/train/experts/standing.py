@@ -20,6 +20,8 @@ ANKLE_NM = (-12.0, 38.0)
 """What the sole can carry at each ankle before heel or toe lifts [N m]."""
 LEG_M, HIP_AND_SOLE_M = 0.4, 0.2442
 """Thigh and shin; pelvis above the hip axis plus ankle above the floor (robot.xml)."""
+LARGEST_WAY_M = 0.05
+"""It asks for no height further from where the pelvis is: a robot that comes to stand late goes down gently."""
 
 
 class Gains(NamedTuple):
@@ -76,7 +78,9 @@ class StandingExpert:
         forward = b.com_velocity[:, 0] / omega
         pressure = g.ahead_m + g.place * off + g.speed * forward
         torque = np.clip(0.5 * b.weight_n * pressure, *ANKLE_NM)
-        squat = np.clip((command[:, HEIGHT] - HIP_AND_SOLE_M) / (2.0 * LEG_M), 0.5, 0.996)
+        now = self._world.qpos[:, 2]
+        height = np.clip(command[:, HEIGHT], now - LARGEST_WAY_M, now + LARGEST_WAY_M)
+        squat = np.clip((height - HIP_AND_SOLE_M) / (2.0 * LEG_M), 0.5, 0.996)
         knee = 2.0 * np.arccos(squat)
         pitch = -0.5 * knee + g.hip_pitch * b.pitch + g.hip_pitch_rate * b.gyro[:, 1] + g.hip_capture * (off + forward)
         aside = b.com[:, 1] + b.com_velocity[:, 1] / omega
