@@ -57,6 +57,7 @@ class Assembler:
         self._broken = True
         """No picture is of use before the next key frame."""
         self._taking: list[npt.NDArray[np.uint8]] = []
+        self._taking_seq = 0
 
     def take(self, rows: npt.NDArray[Any]) -> list[VideoPicture]:
         """The whole pictures in records drained from the ring, in order."""
@@ -64,8 +65,8 @@ class Assembler:
         for row in rows:
             seq, part, count = int(row["seq"]), int(row["part"]), int(row["parts"])
             if part == 0:
-                self._taking = []
-            elif len(self._taking) != part:  # an earlier part is missing
+                self._taking, self._taking_seq = [], seq
+            elif seq != self._taking_seq or len(self._taking) != part:  # an earlier part is missing
                 continue
             self._taking.append(row["data"][: int(row["size"])])
             if len(self._taking) == count:

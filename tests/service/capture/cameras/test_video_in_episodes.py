@@ -125,6 +125,13 @@ def test_whatever_is_lost_on_the_way_what_comes_out_can_be_decoded_and_the_rest_
         assert assembler.lost >= between, "everything between the first and the last that is missing"
 
 
+def test_parts_of_two_pictures_make_no_picture():
+    (first, _), (_, last) = (parts(seq, bytes([seq]) * (PART_BYTES + 1), True) for seq in (1, 2))
+    assembler = Assembler()
+    assert assembler.take(rows(first, last)) == []
+    assert [one.data for one in assembler.take(rows(*parts(3, b"c", True)))] == [b"c"]
+
+
 def test_losses_are_counted_exactly():
     assembler = Assembler()
     assert assembler.take(rows(*parts(1, b"a"), *parts(2, b"b", True))) != [] and assembler.lost == 0
