@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mcap.writer import CompressionType, Writer
 
 from teleopd.service.capture import observation, video
+from teleopd.service.capture.chunk_index import pack_newest
 from teleopd.service.capture.part_file import PartFile
 from teleopd.service.capture.protobuf import Packing
 from teleopd.service.capture.schemas import (
@@ -138,6 +139,7 @@ class EpisodeWriter:
     def flush(self) -> None:
         """Close the chunk: what was written so far outlives this process."""
         self._writer.flush()
+        pack_newest(self._writer)
 
     def sync(self) -> None:
         """What was flushed outlives the power. May run in another thread."""
