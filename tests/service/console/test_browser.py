@@ -305,7 +305,10 @@ def apart(one: dict, other: dict) -> bool:
     )
 
 
-@pytest.mark.parametrize("size", [TABLET, {"viewport": {"width": 1024, "height": 768}}, DESKTOP], ids=str)
+BETWEEN = pytest.param({"viewport": {"width": 1024, "height": 768}}, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("size", [TABLET, BETWEEN, DESKTOP], ids=str)
 def test_the_figures_never_cover_the_soft_stop_and_escape_stops_from_within_them(browser, console: Served, size):
     page = opened(browser, console, **size)
     toggle, button = page.locator("#teleopd-side .head button"), page.locator("#teleopd-stop button")
