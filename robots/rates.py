@@ -133,6 +133,16 @@ def request_priority(priority: int) -> bool:
     return True
 
 
+def freeze_collector() -> None:
+    """Leave all objects that exist out of further garbage collections; call it when a process is set up.
+
+    With MuJoCo, numba and gRPC loaded a full collection looks at 150,000 objects: 60 to 120 ms in which nothing else
+    runs, a few times a minute. What is left of one after this takes less than a millisecond.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def request_real_time(priority: int, core: int | None) -> str:
     """Ask for SCHED_FIFO, locked memory, one core and a frozen garbage collector; says what was granted."""
     granted, refused = [], []
@@ -150,8 +160,7 @@ def request_real_time(priority: int, core: int | None) -> str:
             granted.append(f"core {core}")
         except (OSError, AttributeError):
             refused.append(f"core {core}")
-    gc.collect()
-    gc.freeze()
+    freeze_collector()
     gc.disable()
     granted.append("collector frozen")
     return f"granted: {', '.join(granted)}" + (f"; refused: {', '.join(refused)}" if refused else "")

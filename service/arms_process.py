@@ -14,7 +14,7 @@ import numpy as np
 
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
-from teleopd.robots.rates import Rate, request_priority
+from teleopd.robots.rates import Rate, freeze_collector, request_priority
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.thresholds import Thresholds
 from teleopd.safety.words import Mode, SafetyStatus
@@ -80,6 +80,7 @@ def main(session: Session, robot: str, overrides: Mapping[str, float] | None = N
     log = bus.ring("tick_log")
     record_target, record_shaped = bus.record("target"), bus.record("shaped_reference")
     request_priority(PRIORITY)
+    freeze_collector()
     ending, rate, cpu = Ending(), Rate(RATE_HZ), CpuMeter()
     while not ending.asked and not service_gone(ending, statuses.read()):
         rate.wait()

@@ -20,7 +20,7 @@ from teleopd.robots.links.lcm.messages import COMMAND, TARGETS, MessageCodec, co
 from teleopd.robots.links.lcm.state import NO_MODE, StatePublisher
 from teleopd.robots.links.lcm.transport import Network
 from teleopd.robots.model import Array, JointTargets, LowState, RobotModel
-from teleopd.robots.rates import Rate, request_priority
+from teleopd.robots.rates import Rate, freeze_collector, request_priority
 from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.thresholds import Thresholds
@@ -157,6 +157,7 @@ def main(
     bridge = _Bridge(session, model, network, control, runtime, thresholds)
     bus = Bus(session, model.n)
     loop, statuses = bus.slot("loop_control"), bus.slot("safety_status")
+    freeze_collector()
     ending, rate, cpu = Ending(), Rate(RATE_HZ), CpuMeter()
     while not ending.asked and not service_gone(ending, statuses.read()):
         rate.wait()

@@ -10,7 +10,7 @@ import numpy as np
 
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import JointTargets, LowState, Reference, RobotModel
-from teleopd.robots.rates import Rate, request_priority
+from teleopd.robots.rates import Rate, freeze_collector, request_priority
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.stalls import FUTURE_NS
 from teleopd.safety.thresholds import Thresholds
@@ -179,6 +179,7 @@ def main(
     record_observation = ObservationSamples(bus.record("observation"))
     loop = bus.slot("loop_standby" if standby else "loop_control")
     request_priority(PRIORITY)
+    freeze_collector()
     ending, rate, cpu = Ending(), Rate(policy.card.rate_hz), CpuMeter()
     loop_every = max(1, round(policy.card.rate_hz * LOOP_STATUS_S))
     early = runtime.rehearse if not standby and runtime.warm_up_ms <= REHEARSAL_MOST_MS else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from teleopd.robots.ipc.session import Session
-from teleopd.robots.rates import Rate
+from teleopd.robots.rates import Rate, freeze_collector
 from teleopd.safety.words import OPERATOR_WRITERS, Act, OperatorCommand, SafetyStatus
 from teleopd.service.capture.part_file import PartFile
 from teleopd.service.capture.recorder import Recorder
@@ -53,6 +53,7 @@ def main(session: Session, robot: str, folder: str, header: EpisodeHeader, balan
     syncer = Syncer()
     rate, cpu, loop = Rate(RATE_HZ), CpuMeter(), bus.slot("loop_recorder")
     orphan_ns = 0
+    freeze_collector()
     try:
         while not (ending.asked or recorder.ended):
             rate.wait()

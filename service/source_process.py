@@ -15,6 +15,7 @@ from teleopd.drivers.human_pose import HumanPose
 from teleopd.drivers.source import Source, SourceCounters, SourceError, SourceState
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import Reference
+from teleopd.robots.rates import freeze_collector
 from teleopd.service.child import CpuMeter, Ending, refuse
 from teleopd.service.device_buttons import DeviceButtons
 from teleopd.service.frame_checks import FrameChecks
@@ -165,6 +166,7 @@ async def _run(source: Source, stage: SourceStage, buttons: DeviceButtons, bus: 
     health = HealthMeter(source.nominal_hz)
     publisher = asyncio.create_task(publish_status(source, stage, health, bus, ending))
     frames = asyncio.create_task(_frames(source, stage, buttons, health, bus))
+    freeze_collector()  # a pose that waits for it is a stale pose
     try:
         await asyncio.wait({publisher, frames}, return_when=asyncio.FIRST_COMPLETED)
         if frames.done():

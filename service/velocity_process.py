@@ -12,6 +12,7 @@ from teleopd.drivers.source import SourceCounters, SourceError
 from teleopd.drivers.velocity import VelocityCommand, VelocitySource
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import RobotModel
+from teleopd.robots.rates import freeze_collector
 from teleopd.safety.operator import OperatorWriter
 from teleopd.service.child import Ending, refuse
 from teleopd.service.policy.gait_table import GaitTableError
@@ -75,6 +76,7 @@ async def _run(
     health = CommandHealth(source.nominal_hz)
     publisher = asyncio.create_task(publish_status(source, stage, health, bus, ending))
     commands = asyncio.create_task(_commands(source, stage, operator, health, bus))
+    freeze_collector()
     try:
         await asyncio.wait({publisher, commands}, return_when=asyncio.FIRST_COMPLETED)
         if commands.done():

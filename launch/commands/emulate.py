@@ -17,6 +17,7 @@ from teleopd.launch.emulated_operator import check_hand, press_when_armed
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import DeviceName
 from teleopd.launch.options import checked, parse_pairs
+from teleopd.robots.rates import freeze_collector
 
 LOOP_S = 180.0
 """A loop is a new recording after so long [s], or where it would leave the room: it is laid out in memory before."""
@@ -95,6 +96,7 @@ class Emulate:
             f"{self.device}: '{clip.name}', {frames} frames, {frames / clip.fps:.1f} s -> {emulator.address}",
             highlight=False,
         )
+        freeze_collector()  # the person does not stop while a computer tidies up
         try:
             asyncio.run(self._send(emulator, frames / clip.fps))
         except KeyboardInterrupt:

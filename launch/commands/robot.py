@@ -55,7 +55,7 @@ class Robot:
         model = registry.load("robot", self.robot)
         if self.seconds is not None and not 0.0 < self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds}; give a positive number")
-        from teleopd.robots.rates import Rate, request_priority
+        from teleopd.robots.rates import Rate, freeze_collector, request_priority
         from teleopd.robots.virtual.process import PRIORITY
 
         request_priority(PRIORITY)  # before the threads of the transport exist, which inherit it
@@ -67,6 +67,7 @@ class Robot:
         for number in (signal.SIGINT, signal.SIGTERM):  # of its own: a shell starts what it puts behind with none
             signal.signal(number, _end)
         try:
+            freeze_collector()
             running.peer.run(Rate(500), self.seconds)
         except KeyboardInterrupt:
             pass

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.links.sim.wire import MotorCommand, SimStreams, VirtualControl, attach_sim_streams
 from teleopd.robots.model import RobotModel
-from teleopd.robots.rates import Rate, request_priority
+from teleopd.robots.rates import Rate, freeze_collector, request_priority
 from teleopd.robots.virtual.guided import Guided
 from teleopd.robots.virtual.perturbation import NONE, Perturbation
 from teleopd.robots.virtual.robot import Silence, VirtualRobot
@@ -142,6 +142,7 @@ def main(session: Session, robot: RobotModel | str, options: VirtualOptions | No
     )  # fmt: skip
     process = VirtualProcess(streams, virtual, options.publish_hz)
     request_priority(PRIORITY)
+    freeze_collector()
     rate = Rate(options.publish_hz)
     running, missed = True, 0
     while running and (os.getppid() == parent_pid or process.commanded):

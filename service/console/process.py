@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from teleopd.robots.ipc.session import Session
-from teleopd.robots.rates import Rate
+from teleopd.robots.rates import Rate, freeze_collector
 from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.words import Act
 from teleopd.service.capture.wishes import EpisodeWishes
@@ -83,6 +83,7 @@ def main(
         gateway = Gateway(access, relay, mailbox.stop, desk)
     except ConsoleError as refused:
         refuse(session, "console", str(refused))
+    freeze_collector()  # a soft stop would wait for it
     run(view, keeper, bus, ending)
     gateway.close()
     view.close()

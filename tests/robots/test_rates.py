@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -141,3 +143,13 @@ def test_what_is_done_early_and_takes_too_long_is_lateness(clock: Clock):
 
     assert rate.wait(slow, 2 * MS) == 1 * MS
     assert rate.missed == 0
+
+
+def test_a_full_collection_leaves_out_what_was_there_when_the_process_was_set_up():
+    frozen, left = map(int, subprocess.run(
+        [sys.executable, "-c", "import gc, mujoco\nfrom teleopd.robots.rates import freeze_collector\n"
+         "freeze_collector()\nprint(gc.get_freeze_count(), len(gc.get_objects()))"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split())  # fmt: skip
+    assert frozen > 10_000
+    assert left < 100

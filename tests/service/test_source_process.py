@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -147,7 +148,9 @@ def test_references_and_health_are_published(
     bus = Bus(session, MODEL.n, create=True)
     source = ScriptedSource([frame(walk, 0), frame(walk, 1), frame(walk, 1), frame(walk, 2)])
     buttons = DeviceButtons(session, bus)
+    gc.unfreeze()
     asyncio.run(source_process._run(source, source_stage, buttons, bus, EndAfter(20)))
+    assert gc.get_freeze_count() > 0, "a full collection would make a pose stale"
     reference = bus.slot("reference").read()
     assert (reference.seq, reference.valid) == (3, True)
     assert reference.t_published_ns > 0
