@@ -15,6 +15,8 @@ from teleopd.service.policy.train.decoupled.walker import Walker
 LOAD = "load"
 """Bodies that a payload makes heavy are called so, after their hand."""
 NO_LOAD_KG = 1e-3
+HEAVIEST_KG = 2.5
+"""In a hand, in training."""
 
 
 def reduced_model(walker: Walker) -> Any:
@@ -28,6 +30,7 @@ def reduced_model(walker: Walker) -> Any:
     for i, (hand, place) in enumerate(walker.hands):
         load = spec.body(hand).add_body(name=f"{LOAD}{i}", pos=place)
         load.mass, load.inertia, load.explicitinertial = NO_LOAD_KG, [1e-6] * 3, True
+        load.ipos = [0.0, 0.0, 0.0]  # not given, it would be `pos` once more
     m = spec.compile()
     m.opt.timestep = PHYSICS_S
     m.opt.iterations, m.opt.ls_iterations = 10, 20
@@ -39,7 +42,7 @@ def reduced_model(walker: Walker) -> Any:
 
 
 class Randomised(NamedTuple):
-    """What is wrong with one robot for one episode; the ranges are h1_default.md's, section 3."""
+    """What is wrong with one robot for one episode; the ranges are h1_default.md's, section 3, and a little more."""
 
     mass: float = 1.0
     torso_kg: float = 0.0
@@ -61,8 +64,11 @@ class Randomised(NamedTuple):
         """One of the robots of training; a sixth of them nominal."""
         if rng.random() < 1 / 6:
             return cls()
-        loaded = rng.random() < 0.5
-        loads = rng.uniform(0.0, 2.2, 2) * (rng.random(2) < 0.8) if loaded else np.zeros(2)
+        loads = np.zeros(2)
+        if rng.random() < 0.55:
+            loads = rng.uniform(0.0, HEAVIEST_KG, 2) * (rng.random(2) < 0.85)
+        spread = 0.38 if rng.random() < 0.3 else 0.12
+        kp = rng.uniform(1.0 - spread, 1.0 + spread)
         return cls(
             mass=rng.uniform(0.94, 1.06),
             torso_kg=rng.uniform(-2.0, 4.0),
@@ -71,8 +77,8 @@ class Randomised(NamedTuple):
             friction=rng.uniform(0.35, 1.4),
             armature=float(np.exp(rng.uniform(np.log(0.4), np.log(4.0)))),
             damping=float(np.exp(rng.uniform(np.log(0.02), np.log(20.0)))),
-            kp=rng.uniform(0.88, 1.12),
-            kd=rng.uniform(0.8, 1.2),
+            kp=kp,
+            kd=kp * rng.uniform(0.85, 1.15),
             delay=int(rng.integers(0, SUBSTEPS + 2)),
             noise=float(rng.choice((0.0, 0.5, 1.0))),
         )

@@ -53,7 +53,7 @@ def commands(rng: Rng, stand_m: float, ticks: int = TRACK_TICKS) -> Array:
     out = np.zeros((ticks, COMMAND))
     at, height, moving = 0, stand_m, np.zeros(3)
     while at < ticks:
-        length = min(round(rng.uniform(1.5, 7.0) * RATE_HZ), ticks - at)
+        length = min(round(rng.uniform(1.5, 6.0) * RATE_HZ), ticks - at)
         kind = rng.random()
         here = slice(at, at + length)
         if kind < 0.46:
@@ -79,7 +79,10 @@ def velocity(rng: Rng) -> Array:
     v = np.array((rng.uniform(*FORWARD), rng.uniform(-LEFT, LEFT), rng.uniform(-TURN, TURN)))
     kind = rng.random()
     if kind < 0.55:
-        v *= np.eye(3)[rng.choice(3, p=(0.5, 0.25, 0.25))]
+        axis = rng.choice(3, p=(0.4, 0.3, 0.3))
+        if rng.random() < 0.35:  # the ends of the range are where it falls, overshoots and does not come to a stand
+            v[axis] = rng.uniform(0.85, 1.0) * rng.choice((FORWARD, (-LEFT, LEFT), (-TURN, TURN))[axis])
+        v *= np.eye(3)[axis]
     elif kind < 0.85:
         v *= rng.random(3) < 0.6
     return np.asarray(v)

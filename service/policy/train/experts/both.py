@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from teleopd.robots.model import Array
-from teleopd.service.policy.train.decoupled.walker import DT_S, HEIGHT, WALKS
+from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, DT_S, HEIGHT, WALKS
 from teleopd.service.policy.train.decoupled.world import Balance, Bools, Float32, World
 from teleopd.service.policy.train.experts.standing import GRAVITY, Gains, StandingExpert
 from teleopd.service.policy.train.experts.walking import H1_OBEYED, Obeyed, WalkingExpert
@@ -71,7 +71,17 @@ class BothExperts:
         given_way[:, 2] = 0.0
         walked = self.walking(np.where(command[:, WALKS : WALKS + 1] > 0.5, command[:, :3], given_way), b)
         stood = self.standing(command, b)
-        return np.where(self.stands[:, None], stood, walked)
+        return self._same_torque(np.where(self.stands[:, None], stood, walked))
+
+    def _same_torque(self, action: Float32) -> Float32:
+        """What gives with each robot's own gains the position torque that was meant: kp (x' - q) = x - q.
+
+        In the simulation the gains are known; the student has to find them in how its joints obey.
+        """
+        world, legs = self._world, action.shape[1]
+        kp = np.array([[errors.kp] for errors in world.errors], dtype=np.float32)
+        zero = ((world.qpos[:, 7 : 7 + legs] - world.walker.default[:legs]) / ACTION_SCALE).astype(np.float32)
+        return np.asarray(zero + (action - zero) / kp, dtype=np.float32)
 
     @property
     def steps(self) -> Float32:

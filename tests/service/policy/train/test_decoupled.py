@@ -41,7 +41,7 @@ from teleopd.service.policy.train.decoupled.tracks import (
     thrown,
     upper_body,
 )
-from teleopd.service.policy.train.decoupled.walker import DT_S, HEIGHT, VX, WALKS, h1
+from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, DT_S, HEIGHT, VX, WALKS, h1
 from teleopd.service.policy.train.decoupled.world import World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.experts.standing import StandingExpert
@@ -175,8 +175,23 @@ def test_a_payload_and_a_push_are_felt(walker, make_world):
     for _ in range(10):
         world.act(np.zeros((3, len(walker.legs)), dtype=np.float32))
     assert world.qvel[2, 1] > world.qvel[0, 1] + 0.1
+    body = world.bodies[1]
+    name, place = walker.hands[0]
+    hand, load = body.data.body(name), body.data.body("load0").xipos
+    assert hand.xmat.reshape(3, 3).T @ (load - hand.xpos) == pytest.approx(place, abs=1e-6)
     elbow = 7 + walker.joints.index("left_elbow_joint")
     assert world.qpos[1, elbow] > world.qpos[0, elbow] + 0.01
+
+
+def test_soft_motors_are_told_more_for_the_same_torque(walker, make_world, shared_data):
+    world = make_world(2)
+    for i, kp in enumerate((1.0, 0.7)):
+        world.start(i, still(walker, 5), Randomised(kp=kp))
+    experts = BothExperts(world, shared_data / walker.teacher)
+    experts.reset(np.ones(2, dtype=np.bool_))
+    nominal, soft = experts()
+    zero = (world.qpos[0, 7 : 7 + len(walker.legs)] - walker.default[: len(walker.legs)]) / ACTION_SCALE
+    assert 0.7 * (soft - zero) == pytest.approx(nominal - zero, abs=1e-5)
 
 
 def test_a_late_answer_arrives_late(walker, make_world):
