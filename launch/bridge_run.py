@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from teleopd.launch.composition import Composition
 from teleopd.launch.config import ConfigError, RunConfig
 from teleopd.launch.processes import Processes
 from teleopd.launch.service_run import ServiceRun
@@ -15,12 +16,10 @@ SOURCE = "lcm"
 """What the run report names as the source."""
 
 
-class BridgeRun(ServiceRun):
-    """robot-io, a local policy, its standby twin, and LCM; everything else is a run of the service."""
+class BridgeComposition(Composition):
+    """robot-io, a local policy, its standby twin, and LCM."""
 
-    def __init__(
-        self, config: RunConfig, url: str, *, say: Callable[[str], None] | None = None, live: bool = False
-    ) -> None:
+    def __init__(self, config: RunConfig, url: str) -> None:
         """`url`: of LCM.
 
         Raises:
@@ -33,32 +32,45 @@ class BridgeRun(ServiceRun):
             raise ConfigError(f"lcm_url: {error}") from None
         require_lcm()
         self._url = url
-        super().__init__(config, say=say, live=live)
+        super().__init__(config)
         if self.policy is None:
             raise ConfigError(
                 f"the bridge needs a policy that stands by itself, and {config.robot} has none here; give --policy"
             )
 
-    def _check_source(self) -> dict[str, Any]:
-        return {}
-
     @property
-    def _engages_alone(self) -> bool:
+    def engages_alone(self) -> bool:
+        """The sender's deadman engages."""
         return False
 
     @property
-    def _arms_alone(self) -> bool:
+    def arms_alone(self) -> bool:
         """Of a robot that has proved to be virtual; the sender's deadman engages it."""
         return self.config.auto_engage_virtual
 
-    def _start_control(self, processes: Processes, common: dict[str, Any]) -> None:
+    def check_source(self) -> None:
+        """There is none."""
+
+    def start_control(self, processes: Processes, common: dict[str, Any]) -> None:
+        """Targets from the wire, and the policy for when it is silent."""
         common |= {"policy": self.policy, "overrides": self.config.safety}
         processes.start("bridge", **common, url=self._url)
         if self.config.standby:
             processes.start("standby", **common, standby=True)
 
-    def _prepare_source(self) -> None:
+    def prepare_source(self, say: Callable[[str], None]) -> None:
         """Nothing is retargeted here."""
 
-    def _start_source(self, processes: Processes, session: Session) -> None:
-        self.say(f"targets are taken from {self._url}")
+    def start_source(self, processes: Processes, session: Session, say: Callable[[str], None]) -> None:
+        """None: it is another computer's."""
+        say(f"targets are taken from {self._url}")
+
+
+class BridgeRun(ServiceRun):
+    """A run of the service with the bridge's parts."""
+
+    def __init__(
+        self, config: RunConfig, url: str, *, say: Callable[[str], None] | None = None, live: bool = False
+    ) -> None:
+        """`url`: of LCM. Raises what `BridgeComposition` raises."""
+        super().__init__(config, say=say, live=live, parts=BridgeComposition(config, url))

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from teleopd.launch import cli, registry
-from teleopd.launch.bridge_run import BridgeRun
+from teleopd.launch.bridge_run import BridgeComposition, BridgeRun
 from teleopd.launch.config import RunConfig
 from teleopd.launch.robot_link import link_options
 from teleopd.robots.link import LinkOptions
@@ -56,15 +56,14 @@ def test_the_bridge_engages_nothing_by_itself(monkeypatch: pytest.MonkeyPatch):
     """The sender's deadman does, and only a robot that has proved virtual is even armed without an operator."""
     monkeypatch.setattr(registry, "check", lambda *_names: None)
     config = RunConfig(link="dds", interface="lo", source="lcm", view=False)
-    policy = object()
-    monkeypatch.setattr(BridgeRun, "_qualified", lambda _self: "not required")
-    monkeypatch.setattr("teleopd.launch.service_run.resolve", lambda *_names: None)
+    monkeypatch.setattr(BridgeComposition, "_qualified", lambda _self: "not required")
+    monkeypatch.setattr("teleopd.launch.composition.resolve", lambda *_names: None)
     with pytest.raises(ValueError, match="needs a policy"):
         BridgeRun(config, URL)
-    run = BridgeRun.__new__(BridgeRun)
+    parts = BridgeComposition.__new__(BridgeComposition)
     for alone in (False, True):
-        run.config, run.policy = RunConfig(link="dds", auto_engage_virtual=alone), policy  # type: ignore[assignment]
-        assert run._engages_alone is False and run._arms_alone is alone
+        parts.config = RunConfig(link="dds", auto_engage_virtual=alone)
+        assert parts.engages_alone is False and parts.arms_alone is alone
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,6 @@ def test_serve_refuses_before_any_process_exists_and_takes_what_it_is_told(
     with pytest.raises(CommandError, match="link 'wire' reaches a real robot, and policy 'default' has no"):
         ServiceRun(config)
     taken = RunConfig(**{name: getattr(config, name) for name in config.__struct_fields__} | {"unqualified": True})
-    assert ServiceRun(taken)._qualification.startswith("unqualified: policy 'default' has no qualification record")
+    assert ServiceRun(taken).parts.qualification.startswith("unqualified: policy 'default' has no qualification record")
     keep(tmp_path, record.identity(default, MODEL))
-    assert ServiceRun(config)._qualification.startswith("qualified ")
+    assert ServiceRun(config).parts.qualification.startswith("qualified ")

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from teleopd.launch import service_run
+from teleopd.launch import operating, service_run
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
+from teleopd.launch.operating import Operating
 from teleopd.launch.operator_script import BALANCING, OperatorScript
 from teleopd.launch.processes import TABLE
+from teleopd.launch.refusals import check_refusals
 from teleopd.launch.service_run import SIGNALS, ServiceRun
 from teleopd.robots.ipc.session import Session, SessionBusy, SessionOwner, session_of
 from teleopd.safety.words import Act, Cause, Mode, SafetyStatus
@@ -60,36 +62,36 @@ def refused(tmp_path: Path, name: str, restarts: int = 0) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("mode", [Mode.DAMPED, Mode.ACTIVE])
 def test_a_replaced_motor_process_that_is_refused_is_tried_again(
-    run: ServiceRun, said: list[str], tmp_path: Path, mode: Mode
+    said: list[str], tmp_path: Path, mode: Mode
 ):
     owner, processes = refused(tmp_path, "robot-io", restarts=1)
-    run._check_refusals(owner, processes, status(mode))
+    check_refusals(owner.session, processes, status(mode), said.append)
     assert said == [] and not processes.children["robot-io"].reported, "`watch` starts it anew"
 
 
 @pytest.mark.parametrize("mode", [None, *(mode for mode in Mode if mode not in BALANCING)])
 def test_a_part_that_cannot_be_set_up_ends_the_run_with_its_sentence(
-    run: ServiceRun, said: list[str], tmp_path: Path, mode: Mode | None
+    said: list[str], tmp_path: Path, mode: Mode | None
 ):
     owner, processes = refused(tmp_path, "source")
     with pytest.raises(CommandError, match="^port 9763 is taken$"):
-        run._check_refusals(owner, processes, None if mode is None else status(mode))
+        check_refusals(owner.session, processes, None if mode is None else status(mode), said.append)
     assert said == []
 
 
 @pytest.mark.parametrize("mode", BALANCING)
 def test_but_never_a_run_in_which_the_robot_is_on_its_feet(
-    run: ServiceRun, said: list[str], tmp_path: Path, mode: Mode
+    said: list[str], tmp_path: Path, mode: Mode
 ):
     owner, processes = refused(tmp_path, "source")
     for _ in range(3):
-        run._check_refusals(owner, processes, status(mode))
+        check_refusals(owner.session, processes, status(mode), said.append)
     assert said == ["source stays down: port 9763 is taken"]
 
 
-def test_a_browser_view_that_cannot_start_ends_nothing(run: ServiceRun, said: list[str], tmp_path: Path):
+def test_a_browser_view_that_cannot_start_ends_nothing(said: list[str], tmp_path: Path):
     owner, processes = refused(tmp_path, "console")
-    run._check_refusals(owner, processes, None)
+    check_refusals(owner.session, processes, None, said.append)
     assert said == ["console stays down: port 9763 is taken"]
 
 
@@ -144,7 +146,7 @@ def test_a_failure_of_the_parent_walks_the_robot_down_before_it_ends(
     def loop(_owner: object, _processes: object) -> None:
         raise ZeroDivisionError("a mistake in a report")
 
-    def operate(_status: object, _now_ns: int) -> None:
+    def operate(_hands: Operating, _status: object, _now_ns: int) -> None:
         """The robot answers each act at once."""
         clock[0] += 50_000_000
         step = stubbed._script.step(status(mode[0])._replace(t_ns=clock[0], causes=causes[0]), clock[0])
@@ -154,8 +156,8 @@ def test_a_failure_of_the_parent_walks_the_robot_down_before_it_ends(
         mode[0] = {Act.STOP: Mode.ARMED, Act.DAMP: Mode.DAMPED}.get(step.act, mode[0])
 
     monkeypatch.setattr(stubbed, "_loop", loop)
-    monkeypatch.setattr(stubbed, "_operate", operate)
-    monkeypatch.setattr(service_run, "TICK_S", 0.0)
+    monkeypatch.setattr(operating.Operating, "operate", operate)
+    monkeypatch.setattr(operating, "TICK_S", 0.0)
     with pytest.raises(ZeroDivisionError):
         stubbed.run()
     assert asked == [Act.STOP, Act.DAMP]
@@ -172,15 +174,15 @@ def test_walking_the_robot_down_outlives_what_failed(stubbed: ServiceRun, monkey
     def loop(_owner: object, _processes: object) -> None:
         raise OSError("shared memory is gone")
 
-    def operate(_status: object, _now_ns: int) -> None:
+    def operate(hands: Operating, _status: object, _now_ns: int) -> None:
         tries.append(1)
         if len(tries) < 4:
             raise OSError("and still is")
-        stubbed._script = SimpleNamespace(ended=True, ending=True, ask_end=lambda: None)  # type: ignore[assignment]
+        hands.script = SimpleNamespace(ended=True, ending=True, ask_end=lambda: None)  # type: ignore[assignment]
 
     monkeypatch.setattr(stubbed, "_loop", loop)
-    monkeypatch.setattr(stubbed, "_operate", operate)
-    monkeypatch.setattr(service_run, "TICK_S", 0.0)
+    monkeypatch.setattr(operating.Operating, "operate", operate)
+    monkeypatch.setattr(operating, "TICK_S", 0.0)
     with pytest.raises(OSError, match="^shared memory is gone$"):
         stubbed.run()
     assert len(tries) == 4 and Children.ended == 1
@@ -213,26 +215,57 @@ def test_a_second_service_for_the_robot_is_refused_and_disturbs_nothing(run: Ser
         owner.close()
 
 
-def test_nothing_engages_alone_before_the_robot_has_proved_to_be_virtual(
-    said: list[str], monkeypatch: pytest.MonkeyPatch
-):
-    made = ServiceRun(RunConfig(kinematic=True, auto_engage=True), say=said.append)
-    made._script = OperatorScript(auto_engage=True, virtual=True, countdown_s=0.6)
+def test_nothing_engages_alone_before_the_robot_has_proved_to_be_virtual():
     acts: list[Act] = []
     held: list[bool] = []
-    made._writer = SimpleNamespace(  # type: ignore[assignment]
-        act=lambda act, _now: acts.append(act), hold=lambda on, _now: held.append(on)
-    )
-    proof = [False]
-    made._sim = SimpleNamespace(is_virtual=lambda _now: proof[0])  # type: ignore[assignment]
-    made._lowered = made._hung = True
-    made._operate(status(Mode.IDLE), 10**9)
-    made._operate(status(Mode.ACTIVE), 10**9)
+    writer: Any = SimpleNamespace(act=lambda act, _now: acts.append(act), hold=lambda on, _now: held.append(on))
+    hands = Operating(OperatorScript(auto_engage=True, virtual=True, countdown_s=0.6), writer, engages_alone=True)
+    gantry = Gantry()
+    hands.hand = gantry  # type: ignore[assignment]
+    hands.operate(status(Mode.IDLE), 10**9)
+    hands.operate(status(Mode.ACTIVE), 10**9)
     assert (acts, held) == ([], [False, False])
-    proof[0] = True
-    made._operate(status(Mode.IDLE), 10**9)
-    made._operate(status(Mode.ACTIVE), 10**9)
+    gantry.proven = True
+    hands.operate(status(Mode.IDLE), 10**9)
+    hands.operate(status(Mode.ACTIVE), 10**9)
     assert (acts, held[2:]) == ([Act.READY], [False, True])
-    made._sim = None
-    made._operate(status(Mode.ACTIVE), 10**9)
-    assert held[-1] is False
+
+
+class Gantry:
+    """Of a robot that has proved to be virtual, or not; writes down what it did."""
+
+    proven = False
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+
+    def is_virtual(self, _now_ns: int) -> bool:
+        return self.proven
+
+    def lower(self, _seconds: float) -> None:
+        self.did.append("lower")
+
+    def hang(self) -> None:
+        self.did.append("hang")
+
+    def reset(self) -> None:
+        self.did.append("reset")
+
+
+@pytest.mark.parametrize("own_balance", [False, True])
+def test_the_gantry_lowers_once_hangs_once_and_takes_a_damped_robot_up_after_a_reset(own_balance: bool):
+    writer: Any = SimpleNamespace(act=lambda *_: None, hold=lambda *_: None)
+    script = OperatorScript(auto_engage=False, virtual=True, countdown_s=0.6)
+    hands, gantry = Operating(script, writer, engages_alone=False, own_balance=own_balance), Gantry()
+    hands.hand, gantry.proven = gantry, True  # type: ignore[assignment]
+    for k in range(3):
+        hands.operate(status(Mode.ARMED), 10**9 + k)
+    assert not hands.stand_up_again(status(Mode.IDLE), Mode.READY), "nothing was damped"
+    took = hands.stand_up_again(status(Mode.IDLE), Mode.DAMPED)
+    hands.operate(status(Mode.ARMED), 2 * 10**9)
+    script.ask_end()
+    assert not hands.stand_up_again(status(Mode.IDLE), Mode.DAMPED), "the run ends"
+    for k in range(3):
+        hands.operate(status(Mode.READY), 3 * 10**9 + k)
+    assert took is not own_balance
+    assert gantry.did == ([] if own_balance else ["lower", "reset", "lower", "hang"])
