@@ -6,8 +6,10 @@ as one ready message of its own kind, and only the newest: a slow page skips som
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -66,6 +68,19 @@ class PoseMessage:
         return len(packed).to_bytes(8, "little") + len(small).to_bytes(8, "little") + small
 
 
+@functools.cache
+def figure(mjcf: Path) -> tuple[mujoco.MjModel, dict[int, Any]]:
+    """The model without its floor, and the shape of each body that is drawn; robot and ghost share them."""
+    spec = mujoco.MjSpec.from_file(str(mjcf))
+    for geom in list(spec.geoms):
+        if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+            spec.delete(geom)
+    model = spec.compile()
+    drawn = model.geom_group <= MAX_VISIBLE_GROUP
+    geoms = {body: np.flatnonzero((model.geom_bodyid == body) & drawn).tolist() for body in range(1, model.nbody)}
+    return model, {body: merge_geoms(model, own) for body, own in geoms.items() if own}
+
+
 class Stage:
     """Draws instants on one server."""
 
@@ -73,11 +88,7 @@ class Stage:
         self, server: viser.ViserServer, robot: RobotModel, tell: Callable[[bytes], object] | None = None
     ) -> None:
         """`tell`: takes the newest poses as a message for the pages; None: viser itself tells them."""
-        spec = mujoco.MjSpec.from_file(str(robot.mjcf))
-        for geom in list(spec.geoms):
-            if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
-                spec.delete(geom)
-        self._model = spec.compile()
+        self._model, self._shapes = figure(robot.mjcf)
         self._kinematics = Kinematics(robot, self._model)
         self._data, self._ghost_data = mujoco.MjData(self._model), mujoco.MjData(self._model)
         server.scene.configure_environment_map(environment_intensity=0.45)
@@ -137,20 +148,9 @@ class Stage:
         self._t_s = state.t_s
         return self._focus
 
-    def _visible(self) -> Iterable[tuple[int, Any]]:
-        """Each body that is drawn, and its shape."""
-        for body in range(1, self._model.nbody):
-            geoms = [
-                int(geom)
-                for geom in np.flatnonzero(self._model.geom_bodyid == body)
-                if self._model.geom_group[geom] <= MAX_VISIBLE_GROUP
-            ]
-            if geoms:
-                yield body, merge_geoms(self._model, geoms)
-
     def _add_robot(self) -> dict[int, Any]:
         handles = {}
-        for body, mesh in self._visible():
+        for body, mesh in self._shapes.items():
             coarser = FINE_VERTICES / len(mesh.vertices)
             handles[body] = self._server.scene.add_batched_meshes_trimesh(
                 f"/robot/{body}", mesh, np.array([[1.0, 0.0, 0.0, 0.0]]), np.zeros((1, 3)),
@@ -164,7 +164,7 @@ class Stage:
                 f"/ghost/{body}", mesh.vertices - GHOST_INSET_M * mesh.vertex_normals, mesh.faces,
                 color=_rgb(GHOST_RGBA), opacity=GHOST_RGBA[3], cast_shadow=False, receive_shadow=False, visible=False,
             )
-            for body, mesh in self._visible()
+            for body, mesh in self._shapes.items()
         }  # fmt: skip
 
 

@@ -74,12 +74,20 @@ def started(playwright, *flags: str):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def chromium():
     """One that cannot draw in 3D, as an old tablet: what stops the robot must not need it, and CI has no graphics."""
     with api.sync_playwright() as playwright:
         opened = started(playwright, "--disable-3d-apis")
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """Without the pages of earlier tests: they would go on drawing and asking."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
 
 
 class Stage:
