@@ -371,6 +371,7 @@ def test_a_soft_joint_is_moved_to_the_end_of_its_torque_interval_and_keeps_its_g
     assert got[0] == pytest.approx(Q0[0] - 0.4, abs=1e-6)
     assert got_kp[0] == 0.5 and got_kd[0] == kd[0]
     assert gate.step_counts[4] == 12, "one torque step a tick"
+    assert gate.joint_counts.tolist() == [12, 0, 0]
 
 
 def test_nothing_is_divided_by_zero():
