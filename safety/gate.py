@@ -183,7 +183,7 @@ class Gate:
         torque *= kp
         torque -= damping
         if _all(np.less_equal(np.abs(torque, out=self._c), self._tau, out=self._differs)):
-            return False
+            return False  # and the same position: no joint differs
         self.step_counts[TORQUE] += 1
         bad = ~self._differs
         stiff = np.maximum(kp[bad], _KP_FLOOR)

@@ -40,6 +40,7 @@ EQUIVALENT: dict[str, str] = {
     "gate: elapsed_s = (now_ns - self._last_ns) * 1e-9 if self._last_ns else 0.0: 0.0 -> -1.0": "cut off at 0",
     "gate: scale[scale > 1.0 - 1e-12] = 1.0  # rounding of a position that lies on the interval's end: "
     "scale > 1.0 - 1e-12 -> scale >= 1.0 - 1e-12": "exactly 1e-12 below 1",
+    "gate: return False  # and the same position: no joint differs: False -> True": "counts the joints that differ",
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",

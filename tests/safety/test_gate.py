@@ -272,6 +272,25 @@ def test_the_blend_begins_at_the_first_instant_of_the_clock_too():
     assert not kp.any() and (kd == np.minimum(MODEL.kd_damp, LIMITS.kd_max)).all()
 
 
+def test_a_policy_enters_anew_by_a_blend_after_a_tick_without_a_state():
+    gate, now = fresh()
+    for _ in range(2):
+        now += 2 * MS
+        lost = gate.step(Emit.POLICY, Q0, KP, KD, None, now)
+        assert not lost.kp.any()
+    now += 2 * MS
+    assert gate.step(Emit.POLICY, Q0, KP, KD, state(now), now).kp == pytest.approx(0.0)
+
+
+def test_a_blend_that_lost_the_state_does_not_go_on_in_the_ramp():
+    gate, now = Gate(LIMITS, MODEL), 1_000 * MS
+    gate.step(Emit.POLICY, Q0, KP, KD, state(now), now)
+    gate.step(Emit.READY_RAMP, Q0, KP, KD, None, now + 2 * MS)
+    blended = gate.step_counts[GATE_STEPS.index("blend")]
+    out = gate.step(Emit.READY_RAMP, Q0, KP, KD, state(now + 4 * MS), now + 4 * MS)
+    assert (out.kp == KP).all() and gate.step_counts[GATE_STEPS.index("blend")] == blended
+
+
 def test_another_policy_enters_by_a_blend_too():
     gate, now = fresh()
     out = gate.step(Emit.POLICY, Q0 + 0.1, KP, KD, state(now), now, source=1)
@@ -332,6 +351,15 @@ def test_targets_of_a_robot_with_more_joints_move_nothing():
     gate, now = fresh()
     out = gate.step(Emit.POLICY, np.zeros(29), np.zeros(29), np.zeros(29), state(now), now)
     assert (out.q == Q0).all() and (out.kp == KP).all()
+
+
+def test_speeds_and_torques_that_are_sent_are_zero_and_stay_so():
+    gate, now = fresh()
+    out = gate.step(Emit.POLICY, Q0, KP, KD, state(now), now)
+    for zeros in (out.dq, out.tau):
+        assert not zeros.any()
+        with pytest.raises(ValueError, match="read-only"):
+            zeros[0] = 1.0
 
 
 def test_nobody_else_can_build_a_command():
