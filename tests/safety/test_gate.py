@@ -272,6 +272,12 @@ def test_the_blend_begins_at_the_first_instant_of_the_clock_too():
     assert not kp.any() and (kd == np.minimum(MODEL.kd_damp, LIMITS.kd_max)).all()
 
 
+def test_the_ramp_is_not_blended_whatever_the_clock_says():
+    gate = Gate(LIMITS, MODEL)
+    out = gate.step(Emit.READY_RAMP, Q0, MODEL.kp_ready, MODEL.kd_ready, state(2 * MS), 2 * MS)
+    assert (out.kp == MODEL.kp_ready).all() and not gate.step_counts[GATE_STEPS.index("blend")]
+
+
 def test_a_policy_enters_anew_by_a_blend_after_a_tick_without_a_state():
     gate, now = fresh()
     for _ in range(2):
