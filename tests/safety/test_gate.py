@@ -272,6 +272,15 @@ def test_the_blend_begins_at_the_first_instant_of_the_clock_too():
     assert not kp.any() and (kd == np.minimum(MODEL.kd_damp, LIMITS.kd_max)).all()
 
 
+def test_a_clock_that_goes_back_ends_the_blend():
+    gate, now = Gate(LIMITS, MODEL), 1_000 * MS
+    gate.step(Emit.POLICY, Q0, KP, KD, state(now), now)
+    blended = gate.step_counts[GATE_STEPS.index("blend")]
+    for back in (100 * MS, 90 * MS):
+        out = gate.step(Emit.POLICY, Q0, KP, KD, state(now), now - back)
+        assert (out.kp == KP).all() and gate.step_counts[GATE_STEPS.index("blend")] == blended
+
+
 def test_the_ramp_is_not_blended_whatever_the_clock_says():
     gate = Gate(LIMITS, MODEL)
     out = gate.step(Emit.READY_RAMP, Q0, MODEL.kp_ready, MODEL.kd_ready, state(2 * MS), 2 * MS)
