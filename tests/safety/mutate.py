@@ -33,6 +33,7 @@ EQUIVALENT: dict[str, str] = {
     "gate: self._turn = 0: 0 -> 1": "which of two equal buffers is filled first",
     **{f"gate: self._blend_from_ns = -1: {change}": "any entry sets it; once it is over, it is over at every tick"
        for change in ("-1 -> 1", "1 -> 2", "1 -> 0")},
+    "gate: self._blend_from_ns = now_ns if emit is Emit.POLICY else -1: 1 -> 2": "any negative number",
     **{f"gate: self._emit, self._source = Emit.NOTHING, 0: 0 -> {other}": "the first command is an entry anyway"
        for other in ("1", "-1")},
     "gate: self, emit: Emit, q: Array, kp: Array, kd: Array, state: LowState | None, now_ns: int, source: int = 0: "
