@@ -25,6 +25,7 @@ from teleopd.drivers.natnet.network import ANYONE, Network
 from teleopd.drivers.natnet.plan import Plan, plan
 from teleopd.drivers.natnet.session import Session
 from teleopd.drivers.natnet.skeleton import UP_AXES, Person, Reader
+from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sequence import Order, SampleOrder
 from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState, SourceUnavailable
 from teleopd.drivers.udp import Address, Tap
@@ -86,8 +87,7 @@ class NatNetSource:
         self._echo = EchoClock()
         self._passive = ClockMap()
         self._rate = ArrivalRate(DECLARED_HZ)
-        self._newest: HumanPose | None = None
-        self._fresh = asyncio.Event()
+        self._newest = NewestPose(self.counters)
         self._ticking: asyncio.Task[None] | None = None
 
     @property
@@ -153,17 +153,12 @@ class NatNetSource:
         if self._ticking is not None:
             return
         self.network.open()
+        self._newest.begin()
         self._ticking = asyncio.create_task(self._tick())
 
-    async def poses(self) -> AsyncIterator[HumanPose]:
+    def poses(self) -> AsyncIterator[HumanPose]:
         """Yield the newest pose each time there is a new one, until the source is closed. One consumer."""
-        while self._ticking is not None:
-            await self._fresh.wait()
-            self._fresh.clear()
-            pose, self._newest = self._newest, None
-            if self._ticking is not None and pose is not None:
-                self.counters.delivered += 1
-                yield pose
+        return self._newest.poses()
 
     async def close(self) -> None:
         """Take leave of the server, stop listening and end `poses()`; safe to call twice."""
@@ -173,7 +168,7 @@ class NatNetSource:
             if self._session.connected:
                 self._send([wire.encode(Kind.DISCONNECT)])
         self.network.close()
-        self._fresh.set()
+        self._newest.end()
 
     async def _tick(self) -> None:
         while True:
@@ -194,8 +189,7 @@ class NatNetSource:
 
     def take(self) -> HumanPose | None:
         """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
-        pose, self._newest = self._newest, None
-        return pose
+        return self._newest.take()
 
     def receive(self, data: memoryview, sender: Address, now_ns: int) -> None:
         """Take one datagram received at `now_ns`; never raises, every one that cannot be used is counted."""
@@ -319,20 +313,12 @@ class NatNetSource:
             self._reader = Reader(self.plan, self._up)
 
     def _publish(self, frame: Frame, person: Person, now_ns: int) -> None:
-        self._newest = HumanPose(
-            skeleton=MVN,
-            seq=frame.number,
-            t_ns=now_ns,
-            t_source_ns=self._exposure_ns(frame, now_ns),
-            pos_w=person.pos_w.copy(),
-            quat_w=person.quat_w.copy(),
-            valid=person.valid,
-            deadman=False,
-            resets=self.resets,
-            buttons=frozenset(),
-        )
+        self._newest.put(HumanPose(
+            skeleton=MVN, seq=frame.number, t_ns=now_ns, t_source_ns=self._exposure_ns(frame, now_ns),
+            pos_w=person.pos_w.copy(), quat_w=person.quat_w.copy(), valid=person.valid, deadman=False,
+            resets=self.resets, buttons=frozenset(),
+        ))  # fmt: skip
         self._rate.arrived(now_ns)
-        self._fresh.set()
 
     def _exposure_ns(self, frame: Frame, now_ns: int) -> int:
         """Monotonic time of the middle of the exposure: by echo, else by the least delayed frame."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -13,6 +12,7 @@ from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.drivers.network import wire
 from teleopd.drivers.network.bodies import Bodies, Person
 from teleopd.drivers.network.websocket import WebSocketListener
+from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sender import BoundSender
 from teleopd.drivers.sequence import Order, SampleOrder
 from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable
@@ -23,8 +23,6 @@ DECLARED_HZ = 30.0
 STALE_PERIODS = 3
 HELD_UP_NS = 50_000_000
 """A frame that much later than the least delayed ones was held up, and over TCP more are right behind it."""
-SETTLE_S = 0.002
-"""Then the consumer waits so long for the newest of them."""
 TRANSPORTS = ("udp", "websocket")
 
 
@@ -70,9 +68,7 @@ class NetworkSource:
         self._rate = ArrivalRate(DECLARED_HZ)
         self._bodies = Bodies()
         self._origin: int | None = None
-        self._newest: HumanPose | None = None
-        self._fresh = asyncio.Event()
-        self._open = False
+        self._newest = NewestPose(self.counters, HELD_UP_NS)
 
     @property
     def port(self) -> int:
@@ -101,7 +97,7 @@ class NetworkSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: CLOSED before and after, STALE when no pose came for 3 periods."""
-        if not self._open:
+        if not self._newest.is_open:
             return SourceState.CLOSED
         if self._rate.newest_ns is None:
             return SourceState.CONNECTING
@@ -117,27 +113,15 @@ class NetworkSource:
             self._listener.open()
         else:
             await self._listener.open()
-        self._open = True
+        self._newest.begin()
 
-    async def poses(self) -> AsyncIterator[HumanPose]:
+    def poses(self) -> AsyncIterator[HumanPose]:
         """Yield the newest pose each time there is a new one, until the source is closed. One consumer."""
-        while self._open:
-            await self._fresh.wait()
-            self._fresh.clear()
-            pose = self._newest
-            if self._open and pose is not None and pose.t_ns - pose.t_source_ns > HELD_UP_NS:
-                await asyncio.sleep(SETTLE_S)
-                self._fresh.clear()
-                pose = self._newest
-            self._newest = None
-            if self._open and pose is not None:
-                self.counters.delivered += 1
-                yield pose
+        return self._newest.poses()
 
     async def close(self) -> None:
         """Stop listening and end `poses()`; safe to call twice."""
-        self._open = False
-        self._fresh.set()
+        self._newest.end()
         if isinstance(self._listener, UdpListener):
             self._listener.close()
         else:
@@ -149,8 +133,7 @@ class NetworkSource:
 
     def take(self) -> HumanPose | None:
         """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
-        pose, self._newest = self._newest, None
-        return pose
+        return self._newest.take()
 
     def receive(self, data: memoryview, sender: Address, now_ns: int) -> None:
         """Take one frame received at `now_ns`; never raises, every one that cannot be used is counted."""
@@ -192,12 +175,9 @@ class NetworkSource:
         self._origin = None
 
     def _publish(self, frame: wire.Frame, person: Person, now_ns: int, t_source_ns: int) -> None:
-        # A press that began and ended between two reads still has to be seen: it may be the soft stop.
-        unread = self._newest.buttons if self._newest is not None else frozenset()
-        self._newest = HumanPose(
+        self._newest.put(HumanPose(
             skeleton=MVN, seq=frame.seq, t_ns=now_ns, t_source_ns=t_source_ns, pos_w=person.pos_w,
             quat_w=person.quat_w, valid=person.valid, deadman=frame.deadman, resets=self.resets,
-            buttons=frozenset(frame.buttons) | unread,
-        )  # fmt: skip
+            buttons=frozenset(frame.buttons),
+        ))  # fmt: skip
         self._rate.arrived(now_ns)
-        self._fresh.set()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from teleopd.drivers.arrival_rate import ArrivalRate
 from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
+from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.pico import messages, skeleton, wire
 from teleopd.drivers.pico.body_time import STALE_NS, BodyState, BodyTime
 from teleopd.drivers.pico.client import Link, PcServiceClient
@@ -31,8 +32,6 @@ DECLARED_HZ = 72.0
 STALE_PERIODS = 3
 HELD_UP_NS = 50_000_000
 """A frame that much later than the least delayed ones was held up, and more are right behind it."""
-SETTLE_S = 0.002
-"""Then the consumer waits so long for the newest of them, instead of walking through the old ones."""
 MAX_NAMED = 16
 WILDCARDS = ("0.0.0.0", "::", "")
 """Addresses that mean 'this computer' to whoever listens; here they say where the service runs."""
@@ -104,13 +103,11 @@ class PicoSource:
         self._valid: npt.NDArray[np.bool_] = np.ones(len(MVN.body_names), dtype=np.bool_)
         self._valid.setflags(write=False)
         self._quat: Array | None = None
-        self._newest: HumanPose | None = None
+        self._newest = NewestPose(self.counters, HELD_UP_NS)
         self._tracking: tuple[messages.Tracking, int] | None = None
         self._seq = -1
         self._broken = False  # something came between: the next pose does not continue the one before
-        self._fresh = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
-        self._open = False
         self._tap: Tap | None = None
 
     @property
@@ -125,7 +122,7 @@ class PicoSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: STALE when no new body came for 3 periods, whatever else arrives."""
-        if not self._open:
+        if not self._newest.is_open:
             return SourceState.CLOSED
         if self._rate.newest_ns is None:
             return SourceState.CONNECTING
@@ -158,32 +155,20 @@ class PicoSource:
         Raises:
             SourceUnavailable: grpcio is not installed, or the port is impossible.
         """
-        if self._open:
+        if self._newest.is_open:
             return
         if self._link is None:
             self._link = BACKENDS[self._backend](self.host, self.port)
-        self._open = True
+        self._newest.begin()
         self._running = asyncio.create_task(self._stay_connected(self._link))
 
-    async def poses(self) -> AsyncIterator[HumanPose]:
+    def poses(self) -> AsyncIterator[HumanPose]:
         """Yield the newest pose each time there is a new one, until the source is closed. One consumer."""
-        while self._open:
-            await self._fresh.wait()
-            self._fresh.clear()
-            pose = self._newest
-            if self._open and pose is not None and pose.t_ns - pose.t_source_ns > HELD_UP_NS:
-                await asyncio.sleep(SETTLE_S)
-                self._fresh.clear()
-                pose = self._newest
-            self._newest = None
-            if self._open and pose is not None:
-                self.counters.delivered += 1
-                yield pose
+        return self._newest.poses()
 
     async def close(self) -> None:
         """Leave the service and end `poses()`; safe to call twice."""
-        self._open = False
-        self._fresh.set()
+        self._newest.end()
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -201,8 +186,7 @@ class PicoSource:
 
     def take(self) -> HumanPose | None:
         """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
-        pose, self._newest = self._newest, None
-        return pose
+        return self._newest.take()
 
     def _arrived(self, data: bytes, now_ns: int) -> None:
         if self._tap is not None:
@@ -222,7 +206,7 @@ class PicoSource:
             self.counters.reject(error.reason, str(error))
 
     async def _stay_connected(self, link: Link) -> None:
-        while self._open:
+        while self._newest.is_open:
             await asyncio.sleep(self.reconnect.wait_ns(time.monotonic_ns()) / 1e9)
             self.reconnect.begin(time.monotonic_ns())
             try:
@@ -330,11 +314,8 @@ class PicoSource:
             quat[np.vecdot(quat, self._quat) < 0.0] *= -1.0
         self._quat = quat
         self._seq += 1
-        # A press that began and ended between two reads still has to be seen: it may be the soft stop.
-        unread = self._newest.buttons if self._newest is not None else frozenset()
-        self._newest = HumanPose(
+        self._newest.put(HumanPose(
             skeleton=MVN, seq=self._seq, t_ns=now_ns, t_source_ns=t_source_ns, pos_w=pos, quat_w=quat,
-            valid=self._valid, deadman=fingers.deadman, resets=self.resets, buttons=fingers.buttons | unread,
-        )  # fmt: skip
+            valid=self._valid, deadman=fingers.deadman, resets=self.resets, buttons=fingers.buttons,
+        ))  # fmt: skip
         self._rate.arrived(now_ns)
-        self._fresh.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -11,6 +10,7 @@ import numpy as np
 from teleopd.drivers.arrival_rate import ArrivalRate
 from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
+from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sender import BoundSender
 from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState
 from teleopd.drivers.udp import Address, Tap, UdpListener
@@ -49,9 +49,7 @@ class VmcSource:
         self._plan: humanoid.Plan | None = None
         self._held: tuple[Array, Array] | None = None
         self._broken = False  # something came between: the next pose does not continue the one before
-        self._newest: HumanPose | None = None
-        self._fresh = asyncio.Event()
-        self._open = False
+        self._newest = NewestPose(self.counters)
 
     @property
     def port(self) -> int:
@@ -80,7 +78,7 @@ class VmcSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: CLOSED before and after, STALE when no pose came for 3 periods."""
-        if not self._open:
+        if not self._newest.is_open:
             return SourceState.CLOSED
         if self._rate.newest_ns is None:
             return SourceState.CONNECTING
@@ -94,23 +92,16 @@ class VmcSource:
         """
         wire.check_available()
         self._listener.open()
-        self._open = True
+        self._newest.begin()
 
-    async def poses(self) -> AsyncIterator[HumanPose]:
+    def poses(self) -> AsyncIterator[HumanPose]:
         """Yield the newest pose each time there is a new one, until the source is closed. One consumer."""
-        while self._open:
-            await self._fresh.wait()
-            self._fresh.clear()
-            pose, self._newest = self._newest, None
-            if self._open and pose is not None:
-                self.counters.delivered += 1
-                yield pose
+        return self._newest.poses()
 
     async def close(self) -> None:
         """Stop listening and end `poses()`; safe to call twice."""
-        self._open = False
         self._listener.close()
-        self._fresh.set()
+        self._newest.end()
 
     def record(self, tap: Tap) -> None:
         """Show every datagram that arrives to `tap` first."""
@@ -118,8 +109,7 @@ class VmcSource:
 
     def take(self) -> HumanPose | None:
         """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
-        pose, self._newest = self._newest, None
-        return pose
+        return self._newest.take()
 
     def receive(self, data: memoryview, sender: Address, now_ns: int) -> None:
         """Take one datagram received at `now_ns`; never raises, every one that cannot be used is counted."""
@@ -196,9 +186,8 @@ class VmcSource:
         self._broken = False
         self._held = pos.copy(), quat.copy()
         t_source_ns = now_ns if self._time is None else self._clock.to_monotonic(int(self._time[0] * 1e9), now_ns)
-        self._newest = HumanPose(
+        self._newest.put(HumanPose(
             skeleton=MVN, seq=self._assembler.frames - 1, t_ns=now_ns, t_source_ns=t_source_ns, pos_w=pos, quat_w=quat,
             valid=valid, deadman=False, resets=self.resets, buttons=frozenset(),
-        )  # fmt: skip
+        ))  # fmt: skip
         self._rate.arrived(now_ns)
-        self._fresh.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import deque
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
+from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sequence import Order, SampleOrder
 from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable
 from teleopd.drivers.udp import Address, Tap, UdpListener
@@ -97,12 +97,10 @@ class XsensSource:
         self._valid: npt.NDArray[np.bool_] = np.ones(wire.SEGMENTS, dtype=np.bool_)
         self._valid.setflags(write=False)
         self._quat: Array | None = None
-        self._newest: HumanPose | None = None
+        self._newest = NewestPose(self.counters)
         self._arrivals: deque[int] = deque(maxlen=RATE_FRAMES)
         self._heard_ns = 0
         self._pose_or_start_ns = 0
-        self._fresh = asyncio.Event()
-        self._open = False
 
     @property
     def port(self) -> int:
@@ -116,7 +114,7 @@ class XsensSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: CLOSED before and after, STALE when no pose came for 3 periods."""
-        if not self._open:
+        if not self._newest.is_open:
             return SourceState.CLOSED
         if not self._arrivals:
             return SourceState.CONNECTING
@@ -130,23 +128,16 @@ class XsensSource:
             SourceUnavailable: the port is taken, or the address is not this computer's.
         """
         self._listener.open()
-        self._open = True
+        self._newest.begin()
 
-    async def poses(self) -> AsyncIterator[HumanPose]:
+    def poses(self) -> AsyncIterator[HumanPose]:
         """Yield the newest pose each time there is a new one, until the source is closed. One consumer."""
-        while self._open:
-            await self._fresh.wait()
-            self._fresh.clear()
-            pose, self._newest = self._newest, None
-            if self._open and pose is not None:
-                self.counters.delivered += 1
-                yield pose
+        return self._newest.poses()
 
     async def close(self) -> None:
         """Stop listening and end `poses()`; safe to call twice."""
-        self._open = False
         self._listener.close()
-        self._fresh.set()
+        self._newest.end()
 
     def record(self, tap: Tap) -> None:
         """Show every datagram that arrives to `tap` first."""
@@ -154,8 +145,7 @@ class XsensSource:
 
     def take(self) -> HumanPose | None:
         """The pose the last `receive` made, once; for feeding by hand instead of `open` and `poses`."""
-        pose, self._newest = self._newest, None
-        return pose
+        return self._newest.take()
 
     def receive(self, data: memoryview, sender: Address, now_ns: int) -> None:
         """Take one datagram received at `now_ns`; never raises, every one that cannot be used is counted."""
@@ -293,23 +283,15 @@ class XsensSource:
         if self._quat is not None:  # q and -q are one orientation: keep to the hemisphere of the pose before
             quat[np.vecdot(quat, self._quat) < 0.0] *= -1.0
         self._quat = quat.copy()
-        self._newest = HumanPose(
-            skeleton=MVN,
-            seq=header.sample,
-            t_ns=now_ns,
-            t_source_ns=self._clock.to_monotonic(header.time_code_ms * 1_000_000, now_ns),
-            pos_w=pose.pos_w,
-            quat_w=quat,
-            valid=self._valid,
-            deadman=False,
-            resets=self.resets,
-            buttons=frozenset(),
-        )
+        self._newest.put(HumanPose(
+            skeleton=MVN, seq=header.sample, t_ns=now_ns,
+            t_source_ns=self._clock.to_monotonic(header.time_code_ms * 1_000_000, now_ns), pos_w=pose.pos_w,
+            quat_w=quat, valid=self._valid, deadman=False, resets=self.resets, buttons=frozenset(),
+        ))  # fmt: skip
         if header.character not in self.characters:
             self.characters[header.character] = ""
         self._pose_or_start_ns = now_ns
         self._measure_rate(now_ns)
-        self._fresh.set()
 
     def _measure_rate(self, now_ns: int) -> None:
         if self._arrivals and now_ns - self._arrivals[-1] > PAUSE_NS:

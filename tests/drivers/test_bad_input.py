@@ -50,12 +50,12 @@ class Rig:
             self.frame += 1
             now_ns = START_NS + self.frame * int(1e9 / CLIP.fps)
             for datagram in self.datagrams(clip, self.frame, now_ns):
-                self.source._newest = None
+                self.source._newest.take()
                 if isinstance(self.source, PicoSource):
                     self.source.receive(datagram, now_ns)
                 else:
                     self.source.receive(memoryview(datagram), sender, now_ns)
-                self.published += self.source._newest is not None
+                self.published += self.source._newest.pending is not None
 
 
 def xsens():

@@ -45,9 +45,9 @@ class Fed:
     def __call__(self, datagram, sender=FRAMES, wait_ns=PERIOD_NS):
         """The pose this datagram published, or None."""
         self.now_ns += wait_ns
-        self.source._newest = None
+        self.source._newest.take()
         self.source.receive(memoryview(datagram), sender, self.now_ns)
-        return self.source._newest
+        return self.source._newest.pending
 
     def frame(self, number, *, sent_ns=None, **changes):
         """An emulated frame, sent now, one period after the last, unless told otherwise."""

@@ -42,9 +42,9 @@ class Fed:
 
     def __call__(self, raw, sender=SENDER, wait_ns=PERIOD_NS):
         self.now_ns += wait_ns
-        self.source._newest = None
+        self.source._newest.take()
         self.source.receive(memoryview(raw), sender, self.now_ns)
-        return self.source._newest
+        return self.source._newest.pending
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def test_a_press_that_nobody_read_before_the_next_frame_is_not_lost(fed):
     source, now_ns = fed.source, fed.now_ns
     for k, buttons in enumerate([[], ["stop"], [], ["a"]]):
         source.receive(memoryview(data(k, buttons=buttons)), SENDER, now_ns + (k + 1) * PERIOD_NS)
-    assert source._newest.buttons == {"stop", "a"}
-    source._newest = None
+    assert source._newest.pending.buttons == {"stop", "a"}
+    source._newest.take()
     source.receive(memoryview(data(4)), SENDER, now_ns + 5 * PERIOD_NS)
-    assert source._newest.buttons == frozenset()
+    assert source._newest.pending.buttons == frozenset()
 
 
 def test_the_deadman_is_off_in_the_next_frame_that_does_not_hold_it(fed):
@@ -143,7 +143,7 @@ def test_a_restarted_program_goes_on_from_another_port_after_a_silence(fed):
 def test_state_and_measured_rate(fed):
     source = fed.source
     assert source.state_at(0) is SourceState.CLOSED and source.nominal_hz == 30.0
-    source._open = True
+    source._newest.begin()
     fed(b"noise")
     assert source.state_at(fed.now_ns) is SourceState.CONNECTING, "noise is no stream"
     for k in range(100):

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from teleopd.drivers import newest
 from teleopd.drivers.motion_file.library import load_motion
-from teleopd.drivers.pico import source as pico_source
 from teleopd.drivers.pico import wire
 from teleopd.drivers.pico.emulator import EmulatorOptions, PicoEmulator
 from teleopd.drivers.pico.frames import RECENTRE_XY_M
@@ -26,7 +26,7 @@ class Fed:
 
     def __init__(self, source=None, **options):
         self.source = PicoSource(**(source or {}))
-        self.source._open = True
+        self.source._newest.begin()
         self.emulator = PicoEmulator(CLIP, EmulatorOptions(**options))
         self.poses = []
 
@@ -34,9 +34,9 @@ class Fed:
         return 10**12 + round(frame * 1e9 / 90) + 3_000_000
 
     def message(self, data, frame):
-        before = self.source._newest
+        before = self.source._newest.pending
         self.source.receive(data, self.now_ns(frame))
-        pose = self.source._newest
+        pose = self.source._newest.pending
         if pose is not before:
             self.poses.append(pose)
         return pose if pose is not before else None
@@ -72,7 +72,7 @@ def test_a_press_that_nobody_read_before_the_next_frame_is_not_lost():
     fed.message(pressed.emulator.frame(1, WALL_NS), 1)
     newest = fed.message(fed.emulator.frame(2, WALL_NS), 2)
     assert newest.buttons == {"left_grip", "right_grip"} and newest.deadman is False
-    fed.source._newest = None
+    fed.source._newest.take()
     assert fed.message(fed.emulator.frame(3, WALL_NS), 3).buttons == frozenset()
 
 
@@ -80,7 +80,7 @@ def test_age_shows_the_delay_over_the_least_delayed():
     fed = Fed()
     fed(range(20))
     fed.source.receive(fed.emulator.frame(20, WALL_NS), fed.now_ns(20) + 40_000_000)
-    pose = fed.source._newest
+    pose = fed.source._newest.pending
     assert 40_000_000 <= pose.t_ns - pose.t_source_ns < 41_000_000
 
 
@@ -240,9 +240,9 @@ def test_extras_that_cannot_be_read_do_not_harm_the_pose():
 def test_states_and_rate():
     fed = Fed()
     source = fed.source
-    source._open = False
+    source._newest.end()
     assert source.state_at(0) is SourceState.CLOSED
-    source._open = True
+    source._newest.begin()
     assert source.state_at(0) is SourceState.CONNECTING and source.nominal_hz == 72.0
     fed(range(100))
     assert source.nominal_hz == pytest.approx(90.0, rel=1e-6)
@@ -273,7 +273,7 @@ class Script:
 
 def test_frames_that_were_held_up_are_skipped_for_the_newest(monkeypatch):
     """Ten frames in time, then thirty that a stall of 0.4 s held back: of those, the last is handed on."""
-    monkeypatch.setattr(pico_source, "SETTLE_S", 0.5)  # as busy as this machine may be, it is through by then
+    monkeypatch.setattr(newest, "SETTLE_S", 0.5)  # as busy as this machine may be, it is through by then
 
     async def run():
         link = Script([1.0] * 10 + [400.0 - 11.1 * k for k in range(30)])

@@ -88,7 +88,7 @@ def record(source, device, path):
 
         def keep(*arguments):
             publish(*arguments)
-            made.append(source._newest)
+            made.append(source._newest.pending)
 
         source._publish = keep
         await tapped.open()

@@ -33,10 +33,10 @@ class Fed:
 
     def take(self, *datagrams, sender=SENDER):
         """The pose these datagrams published, or None."""
-        self.source._newest = None
+        self.source._newest.take()
         for datagram in datagrams:
             self.source.receive(memoryview(datagram), sender, self.now_ns)
-        return self.source._newest
+        return self.source._newest.pending
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_bad_packets_neither_bind_nor_stop_the_stream(fed):
 def test_state(fed):
     source = fed.source
     assert source.state_at(0) is SourceState.CLOSED and source.nominal_hz == 60.0
-    source._open = True
+    source._newest.begin()
     fed.frame(0)
     assert source.state_at(fed.now_ns) is SourceState.CONNECTING
     for k in range(1, 60):

@@ -30,9 +30,9 @@ class Fed:
     def __call__(self, datagram, sender=SENDER, wait_ns=PERIOD_NS):
         """The pose this datagram published, or None."""
         self.now_ns += wait_ns
-        self.source._newest = None
+        self.source._newest.take()
         self.source.receive(memoryview(datagram), sender, self.now_ns)
-        return self.source._newest
+        return self.source._newest.pending
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_one_character_is_followed(mxtp, wanted, followed):
 def test_state_and_measured_rate(mxtp, fed):
     source = fed.source
     assert source.state_at(0) is SourceState.CLOSED and source.nominal_hz == 60.0
-    source._open = True
+    source._newest.begin()
     assert source.state_at(fed.now_ns) is SourceState.CONNECTING
     fed(b"noise")
     assert source.state_at(fed.now_ns) is SourceState.CONNECTING, "noise is no stream"
