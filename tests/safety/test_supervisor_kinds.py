@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from teleopd.safety.failsafe import TABLE, Clear
+from teleopd.safety.supervisor import SupervisorConfig, SupervisorInputs
 from teleopd.safety.words import Act, Action, Cause, Mode
 
 MS = 1_000_000
@@ -60,3 +61,11 @@ def test_causes_that_damp_are_cleared_by_a_person_only():
     for row in TABLE:
         if row.action is Action.DAMP:
             assert row.clear in (Clear.ON_RESET, Clear.NEVER), row.cause
+
+
+def test_what_nobody_says_is_the_plain_run_on_time():
+    config = SupervisorConfig(7)
+    assert (config.started_ns, config.damp_only, config.dryrun, config.latched_engage, config.joints) == (
+        0, False, False, False, (),
+    )  # fmt: skip
+    assert SupervisorInputs(None, None) == (None, None, (), None, 0, False, 0)
