@@ -48,6 +48,9 @@ EQUIVALENT: dict[str, str] = {
     "overlap: if (gaps < least).any():: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
     "overlap: if (tried < least).any():: tried < least -> tried <= least": "exactly the limit less 1 nm",
     "overlap: for i in np.flatnonzero(gaps < least):: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
+    **{f"supervisor: _ACT_ORDER = {{Act.DISENGAGE: 0, Act.ARM: 1, Act.READY: 2, Act.RESET: 3}}: {change}": why
+       for change, why in (("1 -> 0", "no mode heeds both DISENGAGE and ARM"), ("3 -> 4", "the last all the same"),
+                           ("2 -> 1", "a ramp that has just begun is not over, so that ARM is refused"))},
     "joint_steps: return q, np.where(np.abs(q - wanted) > 1e-9, self._speed, np.nan): np.abs(q - wanted) > 1e-09 -> "
     "np.abs(q - wanted) >= 1e-09": "exactly a nanoradian",
 }
