@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
+import pytest
+
 from teleopd.safety.failsafe import TABLE, Clear
 from teleopd.safety.supervisor import SupervisorConfig, SupervisorInputs
 from teleopd.safety.words import Act, Action, Cause, Mode
@@ -14,6 +18,7 @@ def test_a_restarted_robot_io_damps_from_the_first_tick_and_for_good(rigs):
     rig.robot_on = False
     rig.step()
     assert rig.mode is Mode.DAMPED and rig.damping() and rig.out.blocked_by == Cause.RESTARTED
+    assert rig.out.new_causes >> Cause.RESTARTED & 1, "it is said in the first tick"
     rig.robot_on = True
     rig.run(3000)
     for act in (Act.RESET, Act.READY, Act.ARM):
@@ -69,3 +74,6 @@ def test_what_nobody_says_is_the_plain_run_on_time():
         0, False, False, False, (),
     )  # fmt: skip
     assert SupervisorInputs(None, None) == (None, None, (), None, 0, False, 0)
+    with pytest.raises(FrozenInstanceError):
+        config.dryrun = True  # type: ignore[misc]
+    assert not hasattr(config, "__dict__")
