@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from teleopd.drivers.faults import FaultPlan, Faults
+from teleopd.drivers.emulation import EmulatorError, at_rate, fault_plan, port_or, shown_frame
 from teleopd.drivers.human_pose import Array
 from teleopd.drivers.motion_file.clip import SEGMENT, MotionClip
-from teleopd.drivers.motion_file.resampling import null_pose, resample
+from teleopd.drivers.motion_file.resampling import null_pose
 from teleopd.drivers.natnet import encode, wire
 from teleopd.drivers.natnet.messages import (
     BODY,
@@ -31,10 +31,9 @@ from teleopd.drivers.natnet.messages import (
     Version,
 )
 from teleopd.drivers.pacing import Pacer
-from teleopd.drivers.source import ProtocolError, SourceError, SourceUnavailable
+from teleopd.drivers.source import ProtocolError, SourceUnavailable
 from teleopd.drivers.udp import Address, UdpListener
 
-RATE_HZ = (1.0, 1000.0)
 CLOCK_HZ = 10_000_000
 """Ticks per second, as on most Windows computers."""
 CLOCK_LEAD_NS = 86_400_000_000_000
@@ -48,10 +47,6 @@ KEEP_ALIVE_EXPIRY_NS = 5_000_000_000
 MAX_CLIENTS = 16
 VERSIONS: dict[str, Version] = {"3.0": (3, 0), "3.1": (3, 1), "4.0": (4, 0), "4.1": (4, 1), "4.2": (4, 2)}
 SKELETON_ID = 1
-
-
-class EmulatorError(SourceError, ValueError):
-    """An emulator setting outside its range."""
 
 
 class Bone(NamedTuple):
@@ -146,15 +141,11 @@ class NatNetEmulator:
     def __init__(self, clip: MotionClip, options: EmulatorOptions | None = None) -> None:
         """Raises EmulatorError or FaultError for an option outside its range."""
         self._options = options = options or EmulatorOptions()
-        rate_hz = clip.fps if options.rate_hz is None else options.rate_hz
-        if not RATE_HZ[0] <= rate_hz <= RATE_HZ[1]:
-            raise EmulatorError(f"rate is {rate_hz} Hz; give {RATE_HZ[0]:.0f} to {RATE_HZ[1]:.0f}")
         if options.natnet not in VERSIONS:
             raise EmulatorError(f"NatNet version is '{options.natnet}'; choose {', '.join(VERSIONS)}")
-        self.clip = resample(clip, rate_hz)
-        self.port = wire.COMMAND_PORT if options.port is None else options.port
-        if not 1 <= self.port <= 65535 or not 1 <= options.data_port <= 65535:
-            raise EmulatorError(f"port {self.port} or {options.data_port} is not between 1 and 65535")
+        self.clip = at_rate(clip, options.rate_hz)
+        self.port = port_or(options.port, wire.COMMAND_PORT)
+        port_or(options.data_port, wire.DATA_PORT)
         if options.bodies not in BODY_COUNTS:
             raise EmulatorError(f"bodies is {options.bodies}; give 3 (head, hands), 4 (and pelvis), 6 (and feet) or 0")
         if not _is_group(options.group):
@@ -169,7 +160,7 @@ class NatNetEmulator:
         self.expired = 0
         """Unicast clients dropped because their keep-alives ended."""
         self._clients: dict[Address, int] = {}
-        self._faults = FaultPlan(Faults(options.loss, options.jitter_ms, options.dup, options.reorder), options.seed)
+        self._faults = fault_plan(options)
         self._models = models(self.clip, options)
         self._pacer = Pacer(self._send_frame)
         self._socket = _ServerSocket(options.host, self.port, self._hear)
@@ -231,12 +222,7 @@ class NatNetEmulator:
         )  # fmt: skip
 
     def _shown(self, frame: int) -> int:
-        """Index of the clip frame whose pose is sent."""
-        start_s = self._options.freeze_at_s
-        if start_s is None:
-            return frame
-        first = round(start_s * self.clip.fps)
-        return first if first <= frame < first + round(self._options.freeze_s * self.clip.fps) else frame
+        return shown_frame(frame, self.clip.fps, self._options.freeze_at_s, self._options.freeze_s)
 
     def _server_ns(self, now_ns: int) -> int:
         jump = self._options.clock_jump_s if _past(self._options.clock_jump_at_s, self._stream_s) else 0.0

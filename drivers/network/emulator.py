@@ -7,25 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from teleopd.drivers.faults import FaultPlan, Faults
+from teleopd.drivers.emulation import at_rate, fault_plan, port_or, shown_frame
 from teleopd.drivers.motion_file.clip import MotionClip
-from teleopd.drivers.motion_file.resampling import resample
 from teleopd.drivers.network import wire
 from teleopd.drivers.network.websocket import PATH
 from teleopd.drivers.pacing import Pacer
-from teleopd.drivers.source import SourceError, SourceUnavailable
+from teleopd.drivers.source import SourceUnavailable
 from teleopd.drivers.udp_sender import UdpSender
 
 if TYPE_CHECKING:
     import aiohttp
 
-RATE_HZ = (1.0, 1000.0)
 QUEUE = 64
 """Frames that may wait for a slow WebSocket; then new ones are dropped."""
-
-
-class EmulatorError(SourceError, ValueError):
-    """An emulator setting outside its range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +64,15 @@ class NetworkEmulator:
     def __init__(self, clip: MotionClip, options: EmulatorOptions | None = None) -> None:
         """Raises EmulatorError or FaultError for an option outside its range."""
         self._options = options = options or EmulatorOptions()
-        rate_hz = clip.fps if options.rate_hz is None else options.rate_hz
-        if not RATE_HZ[0] <= rate_hz <= RATE_HZ[1]:
-            raise EmulatorError(f"rate is {rate_hz} Hz; give {RATE_HZ[0]:.0f} to {RATE_HZ[1]:.0f}")
-        self.clip = resample(clip, rate_hz)
-        self.port = wire.DEFAULT_PORT if options.port is None else options.port
-        if not 1 <= self.port <= 65535:
-            raise EmulatorError(f"port {self.port} is not between 1 and 65535")
+        self.clip = at_rate(clip, options.rate_hz)
+        self.port = port_or(options.port, wire.DEFAULT_PORT)
         self.sent = 0
         """Frames handed to the network."""
         self.skipped = 0
         """Frames whose deadline had passed by a whole period."""
         self.pressed: bool | None = None
         """Set by whoever plays the operator: the deadman is held, or not; None: as the options say."""
-        self._faults = FaultPlan(Faults(options.loss, options.jitter_ms, options.dup, options.reorder), options.seed)
+        self._faults = fault_plan(options)
 
     @property
     def address(self) -> str:
@@ -125,12 +114,7 @@ class NetworkEmulator:
         return wire.encode(frame, options.encoding)
 
     def _shown(self, number: int) -> int:
-        """Index of the clip frame whose pose is sent."""
-        start_s = self._options.freeze_at_s
-        if start_s is None:
-            return number
-        first = round(start_s * self.clip.fps)
-        return first if first <= number < first + round(self._options.freeze_s * self.clip.fps) else number
+        return shown_frame(number, self.clip.fps, self._options.freeze_at_s, self._options.freeze_s)
 
     async def _play(
         self, send: Callable[[bytes], None], seconds: float | None, loop: bool,

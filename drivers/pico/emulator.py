@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from teleopd.drivers.emulation import EmulatorError, check_rate
 from teleopd.drivers.faults import FaultPlan, Faults
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.resampling import resample
 from teleopd.drivers.pico import wire
 from teleopd.drivers.pico.frames import TRACKERS, FrameWriter, Moment
 from teleopd.drivers.pico.service import PcService
-from teleopd.drivers.source import SourceError
 
 RATE_HZ = (1.0, 240.0)
 DEFAULT_HZ = 90.0
@@ -31,10 +31,6 @@ JOINT_EPOCH_NS = 3_600_000_000_000
 
 WALL_OFFSET_NS = 1_700_000_000_000_000_000
 """The headset's wall clock less this host's monotonic one."""
-
-
-class EmulatorError(SourceError, ValueError):
-    """An emulator setting outside its range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +239,7 @@ def _within(t_s: float, start_s: float | None, length_s: float) -> bool:
 
 
 def _check(options: EmulatorOptions, rate_hz: float) -> None:
-    if not RATE_HZ[0] <= rate_hz <= RATE_HZ[1]:
-        raise EmulatorError(f"rate is {rate_hz} Hz; give {RATE_HZ[0]:.0f} to {RATE_HZ[1]:.0f}")
+    check_rate(rate_hz, RATE_HZ)
     if not 0.0 <= options.grip <= 1.0:
         raise EmulatorError(f"grip is {options.grip}; give 0 to 1")
     if not 0 <= options.trackers <= len(TRACKERS):

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teleopd.drivers.faults import FaultPlan, Faults
+from teleopd.drivers.emulation import at_rate, fault_plan, port_or, shown_frame
 from teleopd.drivers.human_pose import Array
 from teleopd.drivers.motion_file import rotations as rot
 from teleopd.drivers.motion_file.clip import SEGMENT, MotionClip
-from teleopd.drivers.motion_file.resampling import resample
 from teleopd.drivers.pacing import Pacer
-from teleopd.drivers.source import SourceError
 from teleopd.drivers.udp_sender import UdpSender
 from teleopd.drivers.vmc import wire
 from teleopd.drivers.vmc.humanoid import BONES, PARENT_OF, SEGMENT_OF, to_unity
 
-RATE_HZ = (1.0, 1000.0)
 BUNDLE_BYTES = 1400
 """Longest bundle [B], so that none is split on its way."""
 BLEND_SHAPES = ("A", "Blink")
@@ -26,10 +23,6 @@ BLEND_SHAPES = ("A", "Blink")
 _AT = np.array([SEGMENT[SEGMENT_OF[bone]] for bone in BONES])
 _CHILD = np.array([i for i, bone in enumerate(BONES) if bone in PARENT_OF])
 _PARENT = np.array([BONES.index(PARENT_OF[BONES[i]]) for i in _CHILD])
-
-
-class EmulatorError(SourceError, ValueError):
-    """An emulator setting outside its range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +60,13 @@ class VmcEmulator:
         """Raises EmulatorError or FaultError for an option outside its range, SourceUnavailable without python-osc."""
         wire.check_available()
         self._options = options = options or EmulatorOptions()
-        rate_hz = clip.fps if options.rate_hz is None else options.rate_hz
-        if not RATE_HZ[0] <= rate_hz <= RATE_HZ[1]:
-            raise EmulatorError(f"rate is {rate_hz} Hz; give {RATE_HZ[0]:.0f} to {RATE_HZ[1]:.0f}")
-        self.clip = resample(clip, rate_hz)
-        self.port = wire.DEFAULT_PORT if options.port is None else options.port
-        if not 1 <= self.port <= 65535:
-            raise EmulatorError(f"port {self.port} is not between 1 and 65535")
+        self.clip = at_rate(clip, options.rate_hz)
+        self.port = port_or(options.port, wire.DEFAULT_PORT)
         self.sent = 0
         """Datagrams handed to the network."""
         self.skipped = 0
         """Frames whose deadline had passed by a whole period."""
-        self._faults = FaultPlan(Faults(options.loss, options.jitter_ms, options.dup, options.reorder), options.seed)
+        self._faults = fault_plan(options)
 
     @property
     def address(self) -> str:
@@ -135,12 +123,7 @@ class VmcEmulator:
         return to_unity(local_pos, local_quat)
 
     def _shown(self, number: int) -> int:
-        """Index of the clip frame whose pose is sent."""
-        start_s = self._options.freeze_at_s
-        if start_s is None:
-            return number
-        first = round(start_s * self.clip.fps)
-        return first if first <= number < first + round(self._options.freeze_s * self.clip.fps) else number
+        return shown_frame(number, self.clip.fps, self._options.freeze_at_s, self._options.freeze_s)
 
 
 def _bundles(messages: list[bytes]) -> list[bytes]:

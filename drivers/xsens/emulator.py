@@ -6,17 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from teleopd.drivers.faults import FaultPlan, Faults
+from teleopd.drivers.emulation import EmulatorError, at_rate, fault_plan, port_or, shown_frame
 from teleopd.drivers.motion_file.clip import MotionClip
-from teleopd.drivers.motion_file.resampling import null_pose, resample
+from teleopd.drivers.motion_file.resampling import null_pose
 from teleopd.drivers.pacing import Pacer
-from teleopd.drivers.source import SourceError
 from teleopd.drivers.udp_sender import UdpSender
 from teleopd.drivers.xsens import emulated_types, wire
 from teleopd.drivers.xsens.tables import FINGERS
 from teleopd.drivers.xsens.tcp_sender import TcpSender
 
-RATE_HZ = (1.0, 1000.0)
 INFO_PERIOD_S = 1.0
 """Name (12) and null pose (13) are repeated so often, so that a receiver that joins late learns them."""
 
@@ -24,10 +22,6 @@ TYPES = (wire.POSE, wire.POSE_EULER, wire.POSE_UNITY, wire.META, wire.SCALE, wir
 """Emulated, in the order of sending: 01, 02, 05, 20 and 25 with every frame, 12 and 13 once a second."""
 APART_M = 1.0
 """Distance of several characters, along the world's y [m]."""
-
-
-class EmulatorError(SourceError, ValueError):
-    """An emulator setting outside its range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +71,6 @@ class XsensEmulator:
     def __init__(self, clip: MotionClip, options: EmulatorOptions | None = None) -> None:
         """Raises EmulatorError or FaultError for an option outside its range."""
         self._options = options = options or EmulatorOptions()
-        rate_hz = clip.fps if options.rate_hz is None else options.rate_hz
-        if not RATE_HZ[0] <= rate_hz <= RATE_HZ[1]:
-            raise EmulatorError(f"rate is {rate_hz} Hz; give {RATE_HZ[0]:.0f} to {RATE_HZ[1]:.0f}")
         if not 0 <= options.character <= 255:
             raise EmulatorError(f"character is {options.character}; give 0 to 255")
         if not 1 <= options.characters <= min(8, 256 - options.character):
@@ -89,17 +80,15 @@ class XsensEmulator:
         if not 0 <= options.split <= wire.MAX_ITEMS:
             raise EmulatorError(f"split is {options.split}; give 0 to {wire.MAX_ITEMS} segments")
         self._types = _types(options.datagram)
-        self.clip = resample(clip, rate_hz)
-        self.port = wire.DEFAULT_PORT if options.port is None else options.port
-        if not 1 <= self.port <= 65535:
-            raise EmulatorError(f"port {self.port} is not between 1 and 65535")
+        self.clip = at_rate(clip, options.rate_hz)
+        self.port = port_or(options.port, wire.DEFAULT_PORT)
         self.sent = 0
         """Datagrams of frames handed to the network; 12 and 13 are not counted."""
         self.skipped = 0
         """Frames whose deadline had passed by a whole period."""
         self.unsent = 0
         """Datagrams the network refused."""
-        self._faults = FaultPlan(Faults(options.loss, options.jitter_ms, options.dup, options.reorder), options.seed)
+        self._faults = fault_plan(options)
         self._null_pose = null_pose(self.clip)
 
     @property
@@ -192,12 +181,7 @@ class XsensEmulator:
         return {"sample": number, "time_code_ms": time_code_ms, "character": self._options.character + person}
 
     def _shown(self, frame: int) -> int:
-        """Index of the clip frame whose pose is sent."""
-        start_s = self._options.freeze_at_s
-        if start_s is None:
-            return frame
-        first = round(start_s * self.clip.fps)
-        return first if first <= frame < first + round(self._options.freeze_s * self.clip.fps) else frame
+        return shown_frame(frame, self.clip.fps, self._options.freeze_at_s, self._options.freeze_s)
 
     async def _play(
         self, sender: UdpSender | TcpSender, seconds: float | None, loop: bool,

@@ -158,7 +158,7 @@ def test_freeze_and_recentre_by_frame():
     ("options", "error", "sentence"),
     [
         ({"rate_hz": 0.0}, EmulatorError, "rate is 0.0 Hz; give 1 to 1000"),
-        ({"port": 0}, EmulatorError, "port 0 or 1511 is not between 1 and 65535"),
+        ({"port": 0}, EmulatorError, "port 0 is not between 1 and 65535"),
         ({"natnet": "2.9"}, EmulatorError, "NatNet version is '2.9'; choose 3.0, 3.1, 4.0, 4.1, 4.2"),
         ({"group": "10.0.0.1"}, EmulatorError, "'10.0.0.1' is no multicast address; Motive's own is 239.255.42.99"),
         ({"group": "foo"}, EmulatorError, "'foo' is no multicast address; Motive's own is 239.255.42.99"),

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
+from teleopd.drivers.emulation import EmulatorError
 from teleopd.drivers.faults import FaultError
 from teleopd.drivers.motion_file.library import load_motion
-from teleopd.drivers.network.emulator import EmulatorError, EmulatorOptions, NetworkEmulator
+from teleopd.drivers.network.emulator import EmulatorOptions, NetworkEmulator
 from teleopd.drivers.network.source import NetworkSource
 from teleopd.drivers.source import SourceUnavailable
 

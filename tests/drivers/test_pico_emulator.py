@@ -14,11 +14,12 @@ import time
 import numpy as np
 import pytest
 
+from teleopd.drivers.emulation import EmulatorError
 from teleopd.drivers.faults import FaultError
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.pico import messages, wire
 from teleopd.drivers.pico.client import PcServiceClient
-from teleopd.drivers.pico.emulator import EmulatorError, EmulatorOptions, PicoEmulator
+from teleopd.drivers.pico.emulator import EmulatorOptions, PicoEmulator
 from teleopd.drivers.pico.service import PcService
 from teleopd.drivers.pico.source import PicoSource
 from teleopd.drivers.source import SourceState, SourceUnavailable

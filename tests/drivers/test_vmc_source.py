@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
+from teleopd.drivers.emulation import EmulatorError
 from teleopd.drivers.human_pose import MVN_SEGMENTS
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.sender import REBIND_NS
 from teleopd.drivers.source import SourceState, SourceUnavailable
 from teleopd.drivers.vmc import wire
-from teleopd.drivers.vmc.emulator import EmulatorError, EmulatorOptions, VmcEmulator
+from teleopd.drivers.vmc.emulator import EmulatorOptions, VmcEmulator
 from teleopd.drivers.vmc.source import VmcSource
 
 CLIP = load_motion("walk_and_turn")

@@ -8,13 +8,14 @@ import struct
 import numpy as np
 import pytest
 
+from teleopd.drivers.emulation import EmulatorError
 from teleopd.drivers.faults import FaultError
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.motion_file.resampling import null_pose, resample
 from teleopd.drivers.source import SourceUnavailable
 from teleopd.drivers.xsens import wire
-from teleopd.drivers.xsens.emulator import EmulatorError, EmulatorOptions, XsensEmulator
+from teleopd.drivers.xsens.emulator import EmulatorOptions, XsensEmulator
 from teleopd.drivers.xsens.source import XsensSource
 
 

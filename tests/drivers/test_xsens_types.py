@@ -7,13 +7,14 @@ import struct
 import numpy as np
 import pytest
 
+from teleopd.drivers.emulation import EmulatorError
 from teleopd.drivers.human_pose import MVN_SEGMENTS
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.source import ProtocolError, SourceUnavailable
 from teleopd.drivers.tap.capture import NOWHERE, Arrival
 from teleopd.drivers.tap.decode import Decoder
 from teleopd.drivers.xsens import wire
-from teleopd.drivers.xsens.emulator import EmulatorError, EmulatorOptions, XsensEmulator
+from teleopd.drivers.xsens.emulator import EmulatorOptions, XsensEmulator
 from teleopd.drivers.xsens.source import XsensSource
 from teleopd.drivers.xsens.tables import HAND_SEGMENTS, UNITY_SEGMENTS
 
