@@ -200,7 +200,7 @@ class Distillation:
         return float(loss.detach())
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint; one that is half written never replaces a whole one."""
+        """Write the checkpoint."""
         state: dict[str, Any] = {
             "settings": self.settings.as_dict(), "student": self.student.state_dict(),
             "average": self.average.state_dict(), "optimizer": self._optimizer.state_dict(),
@@ -210,9 +210,7 @@ class Distillation:
         if self.settings.keep_buffer:
             state["replay"] = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v
                                for k, v in self.replay.state().items()}  # fmt: skip
-        part = folder / (CHECKPOINT + ".part")
-        torch.save(state, part)
-        os.replace(part, folder / CHECKPOINT)
+        write_checkpoint(folder, state)
 
     def restore(self, folder: Path) -> None:
         """Go on from the folder's checkpoint.
@@ -240,6 +238,13 @@ class Distillation:
         """End the physics threads."""
         if self._world is not None:
             self._world.close()
+
+
+def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """A folder's checkpoint; one that is half written never replaces a whole one."""
+    part = folder / (CHECKPOINT + ".part")
+    torch.save(state, part)
+    os.replace(part, folder / CHECKPOINT)
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -16,7 +16,7 @@ from teleopd.service.policy.card import Card
 from teleopd.service.policy.card_reader import parse_card
 from teleopd.service.policy.train.channels import JOINTS, WIDTH, Float32, stand
 from teleopd.service.policy.train.features import ACTION_SCALE, CARD_WIDTH, COLUMNS, DEFAULT
-from teleopd.service.policy.train.onnx_writer import Node, model
+from teleopd.service.policy.train.onnx_writer import Node, layers, model
 from teleopd.service.policy.train.student import INPUT_CLIP, Student
 
 NAME = "default"
@@ -25,6 +25,14 @@ TOLERANCE = 1e-5
 """Largest difference between the network and its export, relative to 1 + |action|."""
 MAX_BYTES = 4_000_000
 TEMPLATE = "default_card.txt"
+
+
+class HasLinears(Protocol):
+    """A network of linear layers."""
+
+    def linears(self) -> list[torch.nn.Linear]:
+        """First to last."""
+        ...
 
 
 class ExportFailed(RuntimeError):
@@ -45,19 +53,12 @@ def to_onnx(student: Student) -> bytes:
         Node("Mul", ("centred", "inverse_std"), "scaled"),
         Node("Clip", ("scaled", "low", "high"), "x0"),
     ]
-    linears = student.linears()
-    for i, layer in enumerate(linears):
-        constants[f"weight{i}"] = layer.weight.detach().numpy()
-        constants[f"bias{i}"] = layer.bias.detach().numpy()
-        nodes.append(Node("Gemm", (f"x{i}", f"weight{i}", f"bias{i}"), f"y{i}", {"transB": 1}))
-        if i < len(linears) - 1:
-            nodes.append(Node("Sigmoid", (f"y{i}",), f"s{i}"))
-            nodes.append(Node("Mul", (f"y{i}", f"s{i}"), f"x{i + 1}"))
+    nodes += layers(parameters_of(student), constants)
     nodes += [
         Node("Gather", (INPUT, "joints"), "wanted", {"axis": 1}),
         Node("Sub", ("wanted", "default"), "away"),
         Node("Mul", ("away", "inverse_scale"), "residual"),
-        Node("Add", (f"y{len(linears) - 1}", "residual"), OUTPUT),
+        Node("Add", ("out", "residual"), OUTPUT),
     ]
     return model(nodes, constants, (INPUT, CARD_WIDTH), (OUTPUT, MODEL.n), "teleopd")
 
@@ -69,6 +70,24 @@ def run_onnx(content: bytes, observation: Float32) -> Float32:
     session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     out: Float32 = session.run(None, {INPUT: observation})[0]
     return out
+
+
+def parameters_of(student: HasLinears) -> list[tuple[Float32, Float32]]:
+    """Weight and bias of each linear layer, first to last."""
+    return [(layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in student.linears()]
+
+
+def check_export(got: Float32, wanted: Float32, size: int, largest: int) -> None:
+    """See that a file of `size` bytes answers as the network.
+
+    Raises:
+        ExportFailed: it answers differently, not finitely, or is larger than `largest`.
+    """
+    worst = float(np.max(np.abs(got - wanted) / (1.0 + np.abs(wanted))))
+    if not worst <= TOLERANCE:
+        raise ExportFailed(f"the exported network differs from the trained one by {worst:.1e}, allowed {TOLERANCE:g}")
+    if size > largest:
+        raise ExportFailed(f"the exported network has {size} bytes, at most {largest} are shipped")
 
 
 def checked_onnx(student: Student) -> bytes:
@@ -87,11 +106,7 @@ def checked_onnx(student: Student) -> bytes:
     with torch.inference_mode():
         wanted = student(torch.from_numpy(observation[:, COLUMNS])).numpy()
     got = run_onnx(content, observation)
-    worst = float(np.max(np.abs(got - wanted) / (1.0 + np.abs(wanted))))
-    if not worst <= TOLERANCE:
-        raise ExportFailed(f"the exported network differs from the trained one by {worst:.1e}, allowed {TOLERANCE:g}")
-    if len(content) > MAX_BYTES:
-        raise ExportFailed(f"the exported network has {len(content)} bytes, at most {MAX_BYTES} are shipped")
+    check_export(got, wanted, len(content), MAX_BYTES)
     return content
 
 
@@ -125,14 +140,23 @@ def write_policy(student: Student, folder: Path, figures: str) -> list[Path]:
     Raises:
         ExportFailed: the network cannot be shipped.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     content = checked_onnx(student)
     golden = run_onnx(content, standing_observation())[0]
     text = card_text(hashlib.sha256(content).hexdigest(), golden)
-    parse_card(text, f"{NAME}.toml")
     story = resources.files(__package__).joinpath("model_card.txt").read_text(encoding="utf-8")
+    return write_files(folder, content, text, story.replace("@FIGURES@", figures))
+
+
+def write_files(folder: Path, content: bytes, card: str, story: str) -> list[Path]:
+    """`default.onnx`, `default.toml` and `default.md` in `folder`, which is made.
+
+    Raises:
+        BadCard: the card would not be accepted.
+    """
+    parse_card(card, f"{NAME}.toml")
+    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{NAME}{suffix}" for suffix in (".onnx", ".toml", ".md")]
     paths[0].write_bytes(content)
-    paths[1].write_text(text, encoding="utf-8")
-    paths[2].write_text(story.replace("@FIGURES@", figures), encoding="utf-8")
+    paths[1].write_text(card, encoding="utf-8")
+    paths[2].write_text(story, encoding="utf-8")
     return paths

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ _FLOAT, _INT64 = 1, 7
 _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT = 1, 2
 
 
+Matrix = npt.NDArray[np.float32]
+
+
 class Node(NamedTuple):
     """One operator."""
 
@@ -26,6 +29,18 @@ class Node(NamedTuple):
     inputs: Sequence[str]
     output: str
     attributes: Mapping[str, int | float] = {}
+
+
+def layers(linears: Sequence[tuple[Matrix, Matrix]], constants: dict[str, Any]) -> list[Node]:
+    """Linear layers (weight, bias) from "x0" to "out", SiLU between them; their numbers are added to `constants`."""
+    nodes, last = [], len(linears) - 1
+    for i, (weight, bias) in enumerate(linears):
+        constants[f"weight{i}"], constants[f"bias{i}"] = weight, bias
+        out = "out" if i == last else f"y{i}"
+        nodes.append(Node("Gemm", (f"x{i}", f"weight{i}", f"bias{i}"), out, {"transB": 1}))
+        if i < last:
+            nodes += [Node("Sigmoid", (f"y{i}",), f"s{i}"), Node("Mul", (f"y{i}", f"s{i}"), f"x{i + 1}")]
+    return nodes
 
 
 def model(

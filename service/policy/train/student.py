@@ -80,7 +80,7 @@ def between(one: Student, other: Student, share: float) -> Student:
 
 
 @torch.no_grad()
-def follow(average: Student, student: Student, decay: float) -> None:
+def follow(average: nn.Module, student: nn.Module, decay: float) -> None:
     """Move the running average towards the student: average = decay average + (1 - decay) student."""
     for slow, fast in zip(average.parameters(), student.parameters(), strict=True):
         slow.lerp_(fast, 1.0 - decay)

@@ -7,7 +7,6 @@ robot starts standing and is led through standing, squatting, marching and walki
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 
 from teleopd.robots.model import Array
-from teleopd.service.policy.train.dagger import CHECKPOINT, Report, read_checkpoint
+from teleopd.service.policy.train.dagger import Report, read_checkpoint, write_checkpoint
 from teleopd.service.policy.train.decoupled.bodies import Randomised
 from teleopd.service.policy.train.decoupled.student import HIDDEN, LegStudent
 from teleopd.service.policy.train.decoupled.tracks import TRACK_TICKS, track
@@ -26,6 +25,7 @@ from teleopd.service.policy.train.decoupled.walker import CLOCK_S, DT_S, HEIGHT,
 from teleopd.service.policy.train.decoupled.world import World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.replay import Replay
+from teleopd.service.policy.train.student import follow
 
 ACTION_NOISE = (0.0, 0.0, 0.0, 0.1, 0.3)
 """Standard deviations of noise on actions; each robot draws one at a start."""
@@ -206,23 +206,18 @@ class LegDistillation:
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
         self._optimizer.step()
         self.updates += 1
-        decay = min(s.ema, (1.0 + self.updates) / (10.0 + self.updates))
-        with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.student.parameters(), strict=True):
-                slow.lerp_(fast, 1.0 - decay)
+        follow(self.average, self.student, min(s.ema, (1.0 + self.updates) / (10.0 + self.updates)))
         return float(loss.detach())
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint; one that is half written never replaces a whole one."""
+        """Write the checkpoint."""
         state: dict[str, Any] = {
             "settings": self.settings.as_dict(), "robot": self._walker.model.name,
             "student": self.student.state_dict(), "average": self.average.state_dict(),
             "optimizer": self._optimizer.state_dict(), "iteration": self.iteration, "samples": self.samples,
             "updates": self.updates, "elapsed_s": self.elapsed_s,
         }  # fmt: skip
-        part = folder / (CHECKPOINT + ".part")
-        torch.save(state, part)
-        os.replace(part, folder / CHECKPOINT)
+        write_checkpoint(folder, state)
 
     def start_from(self, folder: Path) -> None:
         """Begin with a folder's network instead of a random one; its inputs' normalisation stays.
