@@ -49,8 +49,28 @@ EQUIVALENT: dict[str, str] = {
     "overlap: if (tried < least).any():: tried < least -> tried <= least": "exactly the limit less 1 nm",
     "overlap: for i in np.flatnonzero(gaps < least):: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
     **{f"supervisor: _ACT_ORDER = {{Act.DISENGAGE: 0, Act.ARM: 1, Act.READY: 2, Act.RESET: 3}}: {change}": why
-       for change, why in (("1 -> 0", "no mode heeds both DISENGAGE and ARM"), ("3 -> 4", "the last all the same"),
+       for change, why in (("0 -> -1", "the first all the same"), ("0 -> 1", "no mode heeds both DISENGAGE and ARM"),
+                           ("1 -> 0", "no mode heeds both DISENGAGE and ARM"), ("3 -> 4", "the last all the same"),
+                           ("1 -> 2", "a ramp that has just begun is not over, so that ARM is refused"),
                            ("2 -> 1", "a ramp that has just begun is not over, so that ARM is refused"))},
+    **{f"supervisor: {line}": "what is sent is compared by rank"
+       for line in ("NOTHING = 0: 0 -> -1", "POLICY = 3: 3 -> 4")},
+    "supervisor: self._active = 0: 0 -> 1": "the source is not judged in the first tick",
+    "supervisor: self._held = self._held_before = True  # a deadman held since before the start is no press: "
+    "True -> False": "the first tick is in BOOT or DAMPED, where a press does nothing",
+    **{f"supervisor: self._engaged_source = 0: 0 -> {other}": "set as it engages" for other in ("1", "-1")},
+    **{f"supervisor: self._ramp_ns = 0: 0 -> {other}": "set as READY begins" for other in ("1", "-1")},
+    **{f"supervisor: self._engaged, self._pressed_before = False, True  # only with latched_engage: {change}":
+       "the first tick is in BOOT or DAMPED, which engages nothing" for change in ("False -> True", "True -> False")},
+    **{f"supervisor: gap_ns = now_ns - self._last_ns if self._last_ns else 0: 0 -> {other}":
+       "a nanosecond before the first tick" for other in ("1", "-1")},
+    "supervisor: if act is Act.READY and mode is Mode.IDLE and self._blocked_by(False, now_ns) < 0:: "
+    "self._blocked_by(False, now_ns) < 0 -> self._blocked_by(False, now_ns) <= 0":
+    "cause 0, a stale source, blocks no READY",
+    "supervisor: if self._blocked_by(False, now_ns) >= 0:: self._blocked_by(False, now_ns) >= 0 -> "
+    "self._blocked_by(False, now_ns) > 0": "cause 0, a stale source, blocks no reset",
+    "supervisor: ramp_over and blocked < 0, blocked, self._refused + self._inbox.refused,: blocked < 0 -> blocked <= 0":
+    "cause 0, a stale source, blocks no arming",
     "joint_steps: return q, np.where(np.abs(q - wanted) > 1e-9, self._speed, np.nan): np.abs(q - wanted) > 1e-09 -> "
     "np.abs(q - wanted) >= 1e-09": "exactly a nanoradian",
 }
