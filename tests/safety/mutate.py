@@ -29,6 +29,9 @@ from mutant_runs import ROOT, Coverage, Knowledge, Nearest, ended, forked, make_
 FILES = ("gate", "limits", "overlap", "joint_steps", "thresholds", "failsafe", "supervisor", "conditions", "obstacles",
          "operator_inbox", "stalls", "robot_watch", "policy_watch", "ramp", "remote", "operator")  # fmt: skip
 FIRST_RUN_S = 1800.0
+_BLOCKED, _RAMPED = "self._blocked_by(False, now_ns)", "self._blocked_by(ramp_over, now_ns)"
+_IDLES = "self._obstacles.to_idle(now_ns)"
+_STALE = "cause 0, a stale source, is in the way of engaging only"
 EQUIVALENT: dict[str, str] = {
     "gate: self._turn = 0: 0 -> 1": "which of two equal buffers is filled first",
     **{f"gate: self._blend_from_ns = -1: {change}": "any entry sets it; once it is over, it is over at every tick"
@@ -64,13 +67,16 @@ EQUIVALENT: dict[str, str] = {
        "the first tick is in BOOT or DAMPED, which engages nothing" for change in ("False -> True", "True -> False")},
     **{f"supervisor: gap_ns = now_ns - self._last_ns if self._last_ns else 0: 0 -> {other}":
        "a nanosecond before the first tick" for other in ("1", "-1")},
-    "supervisor: if act is Act.READY and mode is Mode.IDLE and self._blocked_by(False, now_ns) < 0:: "
-    "self._blocked_by(False, now_ns) < 0 -> self._blocked_by(False, now_ns) <= 0":
-    "cause 0, a stale source, blocks no READY",
-    "supervisor: if self._blocked_by(False, now_ns) >= 0:: self._blocked_by(False, now_ns) >= 0 -> "
-    "self._blocked_by(False, now_ns) > 0": "cause 0, a stale source, blocks no reset",
-    "supervisor: ramp_over and blocked < 0, blocked, self._refused + self._inbox.refused,: blocked < 0 -> blocked <= 0":
-    "cause 0, a stale source, blocks no arming",
+    **{f"supervisor: if act is Act.READY and mode is Mode.IDLE and {_BLOCKED} < 0:: {change}": why for change, why in (
+        (f"{_BLOCKED} < 0 -> {_BLOCKED} <= 0", _STALE), ("0 -> 1", _STALE), ("False -> True", "IDLE knows no ramp"))},
+    **{f"supervisor: if {_BLOCKED} >= 0:: {change}": why for change, why in (
+        (f"{_BLOCKED} >= 0 -> {_BLOCKED} > 0", _STALE), ("0 -> 1", _STALE), ("False -> True", "DAMPED knows no ramp"))},
+    **{f"supervisor: ramp_over and blocked < 0, blocked, self._refused + self._inbox.refused,: {change}": _STALE
+       for change in ("blocked < 0 -> blocked <= 0", "0 -> 1")},
+    **{f"supervisor: elif self._robot.messages >= self._check_messages and {_IDLES} < 0:: {change}": _STALE
+       for change in (f"{_IDLES} < 0 -> {_IDLES} <= 0", "0 -> 1")},
+    **{f"supervisor: if ramp_over and {_RAMPED} < 0:: {change}": _STALE
+       for change in (f"{_RAMPED} < 0 -> {_RAMPED} <= 0", "0 -> 1")},
     "joint_steps: return q, np.where(np.abs(q - wanted) > 1e-9, self._speed, np.nan): np.abs(q - wanted) > 1e-09 -> "
     "np.abs(q - wanted) >= 1e-09": "exactly a nanoradian",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from teleopd.safety.ramp import ramp_seconds
 from teleopd.safety.supervisor import Supervisor, SupervisorConfig, SupervisorInputs
 from teleopd.safety.words import Act, Cause, Mode
 
@@ -20,6 +21,16 @@ def test_a_press_clears_for_good_what_letting_go_had_latched(rig):
     rig.step()
     rig.run(300)
     assert rig.mode is Mode.ACTIVE and Cause.DEADMAN_RELEASED not in rig.causes()
+
+
+def test_an_operator_who_is_gone_is_one_who_let_go(rig):
+    rig.to(Mode.ACTIVE)
+    rig.heartbeat = False
+    while rig.mode is Mode.ACTIVE:
+        rig.step()
+    assert rig.mode is Mode.HOLD and rig.out.mode_cause == Cause.CONSOLE_LOST
+    rig.run(rig.limits.thresholds.ns("deadman_return") // MS + 4)
+    assert rig.mode is Mode.RETURN and rig.out.mode_cause == Cause.CONSOLE_LOST
 
 
 def test_disengaging_keeps_what_else_is_the_case(rig):
@@ -61,6 +72,44 @@ def test_the_ramp_is_over_at_the_very_nanosecond(rig, early_ns):
     rig.now = rig.out.since_ns + rig.supervisor._ramp_ns - early_ns - 2 * MS
     rig.write(Act.ARM)
     assert rig.step().mode is (Mode.ARMED if early_ns == 0 else Mode.READY)
+
+
+def test_the_ramp_lasts_as_long_as_the_way_to_stand_takes(rig):
+    rig.to(Mode.READY)
+    assert rig.supervisor._ramp_ns == round(ramp_seconds(rig.state.q, rig.model.q_stand) * 1e9)
+
+
+@pytest.mark.parametrize("beyond_ns", [0, 1])
+def test_the_check_begins_anew_from_the_first_nanosecond_without_a_state(rig, beyond_ns):
+    rig.to(Mode.CHECK)
+    rig.robot_on = False
+    lost_ns = rig.state.t_ns + rig.limits.thresholds.ns("state_lost")
+    while rig.now + 4 * MS < lost_ns:
+        rig.step()
+    heard = rig.supervisor._robot.messages
+    rig.now = lost_ns + beyond_ns - 2 * MS
+    rig.step()
+    assert rig.mode is Mode.CHECK and heard > 0
+    assert rig.supervisor._robot.messages == (0 if beyond_ns else heard)
+
+
+def test_acts_that_are_heeded_are_not_counted_as_refused(rig):
+    rig.standby_on = True
+    rig.to(Mode.ARMED)
+    assert not rig.out.using_standby, "arming begins with the policy itself"
+    rig.run(100)
+    rig.press()
+    rig.step()
+    assert rig.mode is Mode.ACTIVE and not rig.out.using_standby
+    rig.write(Act.DISENGAGE)
+    rig.step()
+    rig.write(Act.DAMP)
+    rig.step()
+    rig.press(False)
+    rig.run(3000)
+    rig.write(Act.RESET)
+    rig.step()
+    assert rig.mode is Mode.IDLE and rig.out.refused_commands == 0
 
 
 def test_a_latched_engage_is_none_before_arming_and_after_disengaging(rigs):
