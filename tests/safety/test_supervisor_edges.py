@@ -23,14 +23,18 @@ def test_a_press_clears_for_good_what_letting_go_had_latched(rig):
     assert rig.mode is Mode.ACTIVE and Cause.DEADMAN_RELEASED not in rig.causes()
 
 
-def test_an_operator_who_is_gone_is_one_who_let_go(rig):
+@pytest.mark.parametrize("cause", [Cause.DEADMAN_RELEASED, Cause.CONSOLE_LOST])
+def test_an_operator_who_let_go_or_is_gone_is_not_waited_for(rig, cause):
     rig.to(Mode.ACTIVE)
-    rig.heartbeat = False
+    if cause is Cause.CONSOLE_LOST:
+        rig.heartbeat = False
+    else:
+        rig.press(False)
     while rig.mode is Mode.ACTIVE:
         rig.step()
-    assert rig.mode is Mode.HOLD and rig.out.mode_cause == Cause.CONSOLE_LOST
+    assert rig.mode is Mode.HOLD and rig.out.mode_cause == cause
     rig.run(rig.limits.thresholds.ns("deadman_return") // MS + 4)
-    assert rig.mode is Mode.RETURN and rig.out.mode_cause == Cause.CONSOLE_LOST
+    assert rig.mode is Mode.RETURN and rig.out.mode_cause == cause
 
 
 def test_disengaging_keeps_what_else_is_the_case(rig):
