@@ -73,7 +73,8 @@ EQUIVALENT: dict[str, str] = {
         (f"{_BLOCKED} >= 0 -> {_BLOCKED} > 0", _STALE), ("0 -> 1", _STALE), ("False -> True", "DAMPED knows no ramp"))},
     **{f"supervisor: ramp_over and blocked < 0, blocked, self._refused + self._inbox.refused,: {change}": _STALE
        for change in ("blocked < 0 -> blocked <= 0", "0 -> 1")},
-    f"supervisor: elif mode is Mode.ARMED and self._pressing() and {_BLOCKED} < 0:: False -> True": "ARMED knows no ramp",
+    f"supervisor: elif mode is Mode.ARMED and self._pressing() and {_BLOCKED} < 0:: False -> True":
+    "ARMED knows no ramp",
     **{f"supervisor: elif self._robot.messages >= self._check_messages and {_IDLES} < 0:: {change}": _STALE
        for change in (f"{_IDLES} < 0 -> {_IDLES} <= 0", "0 -> 1")},
     **{f"supervisor: if ramp_over and {_RAMPED} < 0:: {change}": _STALE
