@@ -95,3 +95,12 @@ def test_the_documentation_holds_the_generated_tables():
     text = DOCS.read_text()
     assert failsafe.rows_markdown() in text, "run: python docs/make_safety_tables.py"
     assert thresholds_markdown() in text, "run: python docs/make_safety_tables.py"
+
+
+def test_a_row_says_in_which_modes_it_is_judged():
+    rows = {row.cause: row for row in TABLE}
+    assert rows[Cause.SOURCE_STALE].as_dict()["modes"] == ["ACTIVE", "HOLD"]
+    assert set(rows[Cause.OWN_LATENESS].as_dict()["modes"]) >= {"BOOT", "CHECK", "IDLE", "ACTIVE", "DAMPED"}
+    lines = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2]
+             for line in failsafe.rows_markdown().splitlines()}  # fmt: skip
+    assert (lines["SOURCE_STALE"], lines["OWN_LATENESS"]) == ("ACTIVE, HOLD", "all")
