@@ -45,6 +45,8 @@ EQUIVALENT: dict[str, str] = {
     "gate: scale[scale > 1.0 - 1e-12] = 1.0  # rounding of a position that lies on the interval's end: "
     "scale > 1.0 - 1e-12 -> scale >= 1.0 - 1e-12": "exactly 1e-12 below 1",
     "gate: return False  # and the same position: no joint differs: False -> True": "counts the joints that differ",
+    "failsafe: return (causes & -causes).bit_length() - 1: causes & -causes -> causes | -causes":
+    "minus the lowest bit, which is as long",
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",

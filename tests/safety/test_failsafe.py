@@ -101,6 +101,9 @@ def test_a_row_says_in_which_modes_it_is_judged():
     rows = {row.cause: row for row in TABLE}
     assert rows[Cause.SOURCE_STALE].as_dict()["modes"] == ["ACTIVE", "HOLD"]
     assert set(rows[Cause.OWN_LATENESS].as_dict()["modes"]) >= {"BOOT", "CHECK", "IDLE", "ACTIVE", "DAMPED"}
-    lines = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2]
-             for line in failsafe.rows_markdown().splitlines()}  # fmt: skip
-    assert (lines["SOURCE_STALE"], lines["OWN_LATENESS"]) == ("ACTIVE, HOLD", "all")
+    cells = [line.split(" | ") for line in failsafe.rows_markdown().splitlines()[2:]]
+    modes = {Cause[row[0].removeprefix("| ")]: row[2] for row in cells}
+    assert (modes[Cause.SOURCE_STALE], modes[Cause.OWN_LATENESS]) == ("ACTIVE, HOLD", "all")
+    assert {cause for cause, said in modes.items() if said == "next act"} == {
+        cause for cause, row in rows.items() if not row.modes
+    } != set()  # fmt: skip
