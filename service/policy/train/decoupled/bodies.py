@@ -67,7 +67,7 @@ class Randomised(NamedTuple):
         loads = np.zeros(2)
         if rng.random() < 0.55:
             loads = rng.uniform(0.0, HEAVIEST_KG, 2) * (rng.random(2) < 0.85)
-        spread = 0.38 if rng.random() < 0.3 else 0.12
+        spread = 0.38 if rng.random() < 0.2 else 0.12
         kp = rng.uniform(1.0 - spread, 1.0 + spread)
         return cls(
             mass=rng.uniform(0.94, 1.06),

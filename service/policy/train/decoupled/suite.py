@@ -34,7 +34,8 @@ SHOULD = {
     "stand 60 s": (9, 9), "squat": (9, 9), "walk": (47, 48), "walk, speed within 15 %": (48, 48),
     "march 60 s": (4, 4), "stand to walk": (29, 30), "walk to stand": (29, 30), "push 100 N": (48, 48),
     "push 200 N": (42, 48), "1 kg a hand": (24, 24), "2 kg a hand": (20, 24), "20 ms later": (22, 24),
-    "sensor noise": (22, 24), "friction 0.4": (22, 24), "mass -5 %, +5 %": (22, 24), "dropout": (25, 25),
+    "sensor noise": (22, 24), "friction 0.4": (22, 24), "mass -5 %, +5 %": (22, 24), "gains -30 %, +30 %": (22, 24),
+    "dropout": (25, 25),
 }  # fmt: skip
 """Group -> how many of how many must stay up."""
 
@@ -143,11 +144,13 @@ def _changed(walker: Walker) -> Iterator[Trial]:
         "1 kg a hand": Randomised(loads_kg=(1.0, 1.0)), "2 kg a hand": Randomised(loads_kg=(2.0, 2.0)),
         "20 ms later": Randomised(delay=4), "sensor noise": Randomised(noise=1.0),
         "friction 0.4": Randomised(friction=0.4), "mass -5 %, +5 %": Randomised(mass=1.05),
+        "gains -30 %, +30 %": Randomised(kp=1.3, kd=1.3),
     }  # fmt: skip
+    lower = {"mass -5 %, +5 %": Randomised(mass=0.95), "gains -30 %, +30 %": Randomised(kp=0.7, kd=0.7)}
     for group, errors in changes.items():
         for i in range(24):
             command = steady(COMMANDS[i // 2] if i % 2 else None, stand, 1000)
-            one = errors._replace(mass=0.95) if errors.mass != 1.0 and i % 4 >= 2 else errors
+            one = lower.get(group, errors) if i % 4 >= 2 else errors
             name = f"{COMMANDS[i // 2]}" if i % 2 else "standing"
             yield Trial(name, group, _track(walker, command, 400 + i), one, clock=3 * i)
 

@@ -25,6 +25,8 @@ TRACK_TICKS = 1000
 MIN_JERK_PEAK = 1.875
 """Peak over mean speed of a minimum-jerk motion."""
 RANGE_SHARE = 0.95
+QUICK_YAW_RAD = 0.9
+"""A torso that swings further takes longer for it."""
 SPEED_RAD_S = (0.4, 3.5)
 FORWARD, LEFT, TURN = (-0.45, 1.0), 0.55, 1.1
 """Trained a little beyond what the card declares."""
@@ -109,7 +111,7 @@ def upper_body(rng: Rng, walker: Walker, ticks: int = TRACK_TICKS) -> Array:
         arms = np.tile(_somewhere(rng, walker, rng.uniform(0.0, 0.5)), (ticks, 1))
         return arms
     peak = rng.uniform(*SPEED_RAD_S) if kind < 0.65 else 3.0
-    yaw = rng.choice((0.0, 0.5, 0.9), p=(0.3, 0.5, 0.2))
+    yaw = rng.choice((0.0, 0.5, 0.9, 1.9), p=(0.25, 0.4, 0.15, 0.2))
     each_joint, together = bool(rng.random() < 0.3), bool(rng.random() < 0.3)
     return thrown(rng, walker, ticks, peak, yaw, each_joint=each_joint, together=together)
 
@@ -137,7 +139,8 @@ def thrown(
         for joints in [[i] for i in side] if each_joint else [side]:
             out[:, joints] = _wandering(rng, home[joints], lower[joints], upper[joints], ticks, peak_rad_s)
     t = np.arange(ticks) * DT_S
-    out[:, turning] = yaw_rad * np.sin(2 * np.pi * t / rng.uniform(2.0, 6.0)) * np.minimum(t, 1.0)
+    period_s = rng.uniform(2.0, 6.0) * max(1.0, yaw_rad / QUICK_YAW_RAD)
+    out[:, turning] = yaw_rad * np.sin(2 * np.pi * t / period_s) * np.minimum(t, 1.0)
     return out
 
 

@@ -203,10 +203,10 @@ class World:
             self.qpos[i], self.qvel[i], self.rows[i] = body.data.qpos, body.data.qvel, body.balance()
 
     def push_at_random(self, rng: np.random.Generator) -> None:
-        """Now and then a horizontal push of 30 to 230 N for 0.1 to 0.3 s."""
+        """Now and then a horizontal push of 30 to 260 N for 0.1 to 0.3 s."""
         starts = rng.random(self.count) < PUSH_CHANCE
         for i in np.flatnonzero(starts | (self._pushed == 1)):
-            angle, newtons = rng.uniform(0, 2 * np.pi), 30.0 + 200.0 * rng.random() ** 1.5
+            angle, newtons = rng.uniform(0, 2 * np.pi), 30.0 + 230.0 * rng.random() ** 1.3
             force = np.array([np.cos(angle), np.sin(angle), 0.0]) * (newtons if starts[i] else 0.0)
             self.bodies[i].push(force)
             self._pushed[i] = round(rng.uniform(0.1, 0.3) / DT_S) + 1 if starts[i] else 1
