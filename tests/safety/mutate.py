@@ -47,6 +47,7 @@ EQUIVALENT: dict[str, str] = {
     "gate: return False  # and the same position: no joint differs: False -> True": "counts the joints that differ",
     "failsafe: return (causes & -causes).bit_length() - 1: causes & -causes -> causes | -causes":
     "minus the lowest bit, which is as long",
+    "limits: for joint, value in zip(model.joint_names, given, strict=True):: True -> False": "the shape was checked",
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",
