@@ -143,9 +143,9 @@ def test_a_stand_pose_at_the_end_of_its_range_is_within_it_whatever_the_rounding
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_a_stand_pose_at_the_end_of_a_narrowed_box_is_within_it(side):
-    model = dataclasses.replace(make_model(), q_stand=np.array([side, 0.6, 0.25 * side]))
-    limits = SafetyLimits.of(model, overrides={"joint_range": 0.5})
-    assert (limits.soft_lower[0], limits.soft_upper[0]) == (-1.0, 1.0)
+    model = dataclasses.replace(make_model(), q_stand=np.array([1.8 * side, 0.6, 0.0]))
+    limits = SafetyLimits.of(model, overrides={"joint_range": 0.9})
+    assert (limits.soft_lower[0], limits.soft_upper[0]) == (-1.8, 1.8)
 
 
 def test_the_weakest_gains_are_gains_and_limits_stay_as_they_were_made():
