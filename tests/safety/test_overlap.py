@@ -110,6 +110,18 @@ def test_a_limb_that_is_held_still_moves_where_it_can():
     assert kept[wrist] == deeper[wrist] and kept[shoulder] == HAND_IN_HIP[shoulder]
 
 
+def test_of_a_limb_that_is_held_the_joint_that_leads_out_moves():
+    """The upper arm turns the hand deeper into the hip and pitches it out, by less: the turn is held, the pitch not."""
+    yaw, pitch = INDEX["left_shoulder_yaw_joint"], INDEX["left_shoulder_pitch_joint"]
+    q = HAND_IN_HIP.copy()
+    q[yaw] += 0.02
+    q[pitch] += 0.004
+    assert gap(q) < gap(HAND_IN_HIP) - 1e-6
+    kept, held = Overlap(MODEL, DEEPEST).keep(q, HAND_IN_HIP)
+    assert held[yaw] and not held[pitch]
+    assert kept[pitch] == q[pitch] and gap(kept) > gap(HAND_IN_HIP)
+
+
 def test_a_leg_that_swings_into_a_held_arm_holds_everything():
     hangs = posed(left_shoulder_roll=0.02, left_elbow=0.9, left_shoulder_pitch=0.1)
     overlap, before, everything = Overlap(MODEL, 0.0), hangs, False
