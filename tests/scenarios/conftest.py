@@ -147,11 +147,18 @@ class Service:
             [*TELEOP, "ctl", *arguments], env=self.environment, capture_output=True, text=True, timeout=LONG_S
         )
 
-    def accepts(self, act: str) -> None:
-        """An act that nothing blocks, once nothing does: what starts up may block it for a moment."""
-        until(lambda: self.status().blocked_by < 0, f"nothing blocks {act}; it is {self.mode}\n{self.log()}")
-        answer = self.ctl(act)
-        assert answer.returncode == 0, f"{act}: {answer.stderr}\n{self.log()}"
+    def arm(self) -> None:
+        """Ready and arm, once nothing is in the way. A machine that starves the virtual robot while it starts costs a
+        reset, as it would cost a person."""
+        acts = {Mode.IDLE: "ready", Mode.READY: "arm", Mode.DAMPED: "reset"}
+
+        def climbed() -> bool:
+            status, mode = self.status(), self.mode
+            if mode in acts and status.blocked_by < 0 and (mode is not Mode.READY or status.ready_to_arm):
+                self.ctl(acts[mode])
+            return self.mode is Mode.ARMED
+
+        until(climbed, f"{self.mode} is armed\n{self.log()}", 2 * LONG_S)
 
     def left(self) -> list[psutil.Process]:
         """Processes of the service that still run after its end."""
