@@ -22,7 +22,7 @@ setup: $(READY) ## only the set-up that every other command does by itself
 demo: $(READY) ## the whole job with nothing attached: an emulated PICO operator over gRPC moves a virtual robot
 	$(BIN)/teleop demo --robot $(ROBOT)
 
-test: $(READY) ## all tests, 8 to 12 minutes on two cores
+test: $(READY) ## all tests, 7 to 10 minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long and not hardware" tests
 
 test-long: $(READY) ## the same with 10,000 examples a property, and the long scenarios
