@@ -1,6 +1,6 @@
 """The recorder beside a loop like robot-io's: what a push costs, what the recorder uses, what is lost, what is kept.
 
-The loop runs twice in turn, without and with a recording, so that its lateness is compared on the same machine.
+The loop runs twice in turn at robot-io's priority, without and with a recording: one machine, two figures of lateness.
 `--seconds N` for each run, 20 when not given, the first one 600 at most. `--camera`: with pictures of 640x480 at 30 Hz
 too, JPEG from a ZeroMQ server in a process of its own as Unitree's image server sends them; the memory of recorder and
 cameras is looked at once a minute, so `--seconds 3600 --camera` says whether it grows.
@@ -16,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from teleopd.drivers.human_pose import MVN_SEGMENTS
 from teleopd.launch.processes import ProcessCpu, Processes
 from teleopd.robots.ipc.session import SessionOwner
 from teleopd.robots.model import JointTargets, LowState, Reference
-from teleopd.robots.rates import Rate
+from teleopd.robots.rates import Rate, freeze_collector, request_priority
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.words import Mode, SafetyStatus
 from teleopd.service.capture.cameras.spec import camera_specs
@@ -34,6 +36,7 @@ from teleopd.service.capture.reader import read_episode
 from teleopd.service.capture.records import RECORDING, SHOWING, CommandSample, as_text
 from teleopd.service.capture.wishes import EpisodeWishes
 from teleopd.service.capture.writer import EpisodeHeader
+from teleopd.service.robot_io_process import PRIORITY
 from teleopd.service.streams import MAX_BODIES, Bus, HumanView
 
 N, HZ = MODEL.n, 500.0
@@ -49,8 +52,26 @@ def moving(t_s: float) -> np.ndarray:
     return np.sin(2 * np.pi * ANGLES * t_s) + NOISE * RNG.standard_normal(N)
 
 
+@contextmanager
+def as_robot_io() -> Iterator[None]:
+    """At robot-io's priority, where that is permitted; the processes started before and after are not."""
+    freeze_collector()
+    granted = request_priority(PRIORITY)
+    try:
+        yield
+    finally:
+        if granted:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def feed(bus: Bus, seconds: float) -> dict[str, np.ndarray]:
     """Run the loop; microseconds of lateness and of pushing for each tick."""
+    with as_robot_io():
+        return run_loop(bus, seconds)
+
+
+def run_loop(bus: Bus, seconds: float) -> dict[str, np.ndarray]:
+    """What robot-io pushes, tick after tick."""
     names = ("state", "command", "target", "shaped_reference", "reference", "human")
     push = {name: bus.record(name) for name in names}
     status = bus.slot("safety_status")
