@@ -22,10 +22,8 @@ class RemoteStops:
     def __init__(self, long_press_ns: int) -> None:
         self._long_press_ns = long_press_ns
         self._pressed = Act.NONE
-        self._since_ns = 0
-        """When the press began; 0 once it was long."""
-        self._released_ns = 0
-        """When it was let go; 0 while it lasts."""
+        self._since_ns = self._released_ns = 0  # no press yet
+        """When the press began, 0 once it was long; when it was let go, 0 while it lasts."""
 
     def read(self, remote: npt.NDArray[np.uint8], t_ns: int) -> Act:
         """The act that begins with these bytes, shape (40,), received at `t_ns`; NONE while a press lasts."""

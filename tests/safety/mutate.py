@@ -50,6 +50,8 @@ EQUIVALENT: dict[str, str] = {
     "limits: for joint, value in zip(model.joint_names, given, strict=True):: True -> False": "the shape was checked",
     **{f"ramp: elapsed_s = (now_ns - self._started_ns) / 1e9: 1000000000.0 -> {other}": "a billionth of a gentle motion"
        for other in ("1000000001.0", "999999999.0")},
+    **{f"remote: self._since_ns = self._released_ns = 0  # no press yet: 0 -> {other}": "set by the first press"
+       for other in ("1", "-1")},
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",
