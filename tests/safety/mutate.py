@@ -52,6 +52,8 @@ EQUIVALENT: dict[str, str] = {
        for other in ("1000000001.0", "999999999.0")},
     **{f"remote: self._since_ns = self._released_ns = 0  # no press yet: 0 -> {other}": "set by the first press"
        for other in ("1", "-1")},
+    **{f"stalls: NEVER_NS = 1 << 62: {change}": "older than any threshold all the same"
+       for change in ("1 -> 2", "62 -> 63", "62 -> 61")},
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",
