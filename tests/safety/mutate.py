@@ -54,6 +54,11 @@ EQUIVALENT: dict[str, str] = {
        for other in ("1", "-1")},
     **{f"stalls: NEVER_NS = 1 << 62: {change}": "older than any threshold all the same"
        for change in ("1 -> 2", "62 -> 63", "62 -> 61")},
+    **{f"stalls: if excused_ns > 0:: {change}": "a nanosecond at most"
+       for change in ("excused_ns > 0 -> excused_ns >= 0", "0 -> 1", "0 -> -1")},
+    "stalls: if last > first:: last > first -> last >= first": "takes nothing away",
+    **{f"stalls: self._excused: deque[tuple[int, int]] = deque(maxlen=64): 64 -> {other}":
+       "the budget of a second is 25 of the shortest" for other in ("65", "63")},
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",

@@ -58,6 +58,13 @@ def test_the_budget_is_whole_again_a_second_after_the_stall(stalls, later_ns, ex
     assert stalls.age_ns(NOW + later_ns - 150 * MS, NOW + later_ns) == 150 * MS - excused_ns
 
 
+def test_each_stall_is_forgotten_in_its_own_time(stalls):
+    stalls.note(200 * MS, NOW)
+    stalls.note(50 * MS, NOW + 900 * MS)
+    stalls.note(100 * MS, NOW + 1001 * MS)
+    assert stalls.age_ns(NOW + 901 * MS, NOW + 1001 * MS) == 0, "the first no longer counts"
+
+
 def test_a_stall_of_more_than_the_budget_is_excused_at_its_end(stalls):
     stalls.note(400 * MS, NOW)
     assert stalls.age_ns(NOW - 400 * MS, NOW) == 150 * MS
