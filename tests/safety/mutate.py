@@ -59,6 +59,8 @@ EQUIVALENT: dict[str, str] = {
     "stalls: if last > first:: last > first -> last >= first": "takes nothing away",
     **{f"stalls: self._excused: deque[tuple[int, int]] = deque(maxlen=64): 64 -> {other}":
        "the budget of a second is 25 of the shortest" for other in ("65", "63")},
+    **{f"operator: self._written_ns = 0: 0 -> {other}": "the first word is a change" for other in ("1", "-1")},
+    "operator: self._stop_damped = False: False -> True": "set by the first press",
     "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
     "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
     "self._before is not None": "measures again what it knows",

@@ -83,3 +83,24 @@ def test_a_short_press_stops_a_long_one_damps_once():
     writer.stop_button(False, 3200 * MS)
     writer.stop_button(True, 3300 * MS)
     assert slot.written[-1].act == Act.STOP and slot.written[-1].seq == 3
+
+
+def test_the_heartbeat_comes_at_the_very_nanosecond():
+    slot = Memory()
+    writer = OperatorWriter(slot, 9)
+    for now_ns in (5 * MS, 85 * MS - 1):
+        writer.hold(True, now_ns)
+    assert len(slot.written) == 1
+    writer.hold(True, 85 * MS)
+    assert len(slot.written) == 2
+
+
+def test_a_press_stops_at_the_clocks_first_instants_too_and_a_bounce_ends_at_the_very_nanosecond():
+    for open_ns, stops in ((50 * MS - 1, 1), (50 * MS, 2)):
+        slot = Memory()
+        writer = OperatorWriter(slot, 9)
+        writer.stop_button(True, 2 * MS)
+        assert [word.stops for word in slot.written] == [1]
+        writer.stop_button(False, 10 * MS)
+        writer.stop_button(True, 10 * MS + open_ns)
+        assert slot.written[-1].stops == stops
