@@ -37,6 +37,10 @@ from teleopd.robots.virtual.robot import VirtualRobot
 from teleopd.safety.words import Mode
 
 TARGET_P50_MS, TARGET_P99_MS = 14.0, 26.0
+CLOCKS_NS = 50_000
+"""DDS stamps with the wall clock, the log with the monotonic one; their difference is read once a take."""
+AT_ONCE_NS = 1_500_000
+"""Less than a tick."""
 LEAD_IN_S, START_S, END_S = 6.0, 6.0, 6.0
 
 
@@ -96,12 +100,13 @@ class Watched(ServiceRun):
 def latencies(rows: np.ndarray, written_ns: np.ndarray, taken_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Receipt -> at the robot, and robot-io -> robot [ms], of the rows in which the robot followed the operator.
 
-    A row is logged right after its command was written; a command that the robot never took, because the next one
-    came before it looked, counts to that next one.
+    A row is logged right after its command was written, so its command is the last one written before it; one that
+    the robot never took is left out.
     """
     followed = rows[(rows["mode"] == Mode.ACTIVE) & (rows["t_reference_ns"] > 0)]
-    which = np.searchsorted(written_ns, followed["t_command_ns"] - 1_000_000)
-    followed, which = followed[which < len(taken_ns)], which[which < len(taken_ns)]
+    which = np.searchsorted(written_ns, followed["t_command_ns"] + CLOCKS_NS) - 1
+    there = (which >= 0) & (followed["t_command_ns"] - written_ns[which] < AT_ONCE_NS)
+    followed, which = followed[there], which[there]
     at = taken_ns[which]
     return (at - followed["t_reference_ns"]) / 1e6, (at - written_ns[which]) / 1e6
 

@@ -18,17 +18,19 @@ import numpy as np
 
 _TIMER_ABSTIME = 1
 _CLOCK_MONOTONIC = 1
-_libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
+libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
 
 
-class _Timespec(ctypes.Structure):
+class Timespec(ctypes.Structure):
+    """struct timespec of a 64-bit system."""
+
     _fields_ = [("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long)]
 
 
 def sleep_until_ns(deadline_ns: int) -> None:
     """Sleep to an absolute `time.monotonic_ns()`; returns at once when it is past."""
-    at = _Timespec(deadline_ns // 1_000_000_000, deadline_ns % 1_000_000_000)
-    while _libc.clock_nanosleep(_CLOCK_MONOTONIC, _TIMER_ABSTIME, ctypes.byref(at), None) == 4:  # EINTR
+    at = Timespec(deadline_ns // 1_000_000_000, deadline_ns % 1_000_000_000)
+    while libc.clock_nanosleep(_CLOCK_MONOTONIC, _TIMER_ABSTIME, ctypes.byref(at), None) == 4:  # EINTR
         pass
 
 
@@ -89,10 +91,13 @@ class Rate:
         self._next_ns = 0
         self._woke_ns = 0
 
-    def wait(self, early: Callable[[], None] | None = None, lead_ns: int = 0) -> int:
+    def wait(
+        self, early: Callable[[], None] | None = None, lead_ns: int = 0, sleep: Callable[[int], None] | None = None
+    ) -> int:
         """Sleep to the next deadline; returns the lateness of waking [ns].
 
-        `early` is called `lead_ns` before the deadline, and left out when less time than that is left.
+        `early` is called `lead_ns` before the deadline, and left out when less time than that is left. `sleep`: returns
+        at the deadline it is given (`time.monotonic_ns`), whatever else it does till then.
         """
         now = time.monotonic_ns()
         if self._next_ns == 0:
@@ -107,7 +112,7 @@ class Rate:
         if early is not None and now < self._next_ns - lead_ns:
             sleep_until_ns(self._next_ns - lead_ns)
             early()
-        sleep_until_ns(self._next_ns)
+        (sleep or sleep_until_ns)(self._next_ns)
         self._woke_ns = time.monotonic_ns()
         late_ns = self._woke_ns - self._next_ns
         self.lateness.add(late_ns / 1e3)
@@ -150,7 +155,7 @@ def request_real_time(priority: int, core: int | None) -> str:
         granted.append(f"SCHED_FIFO {priority}")
     else:
         refused.append("SCHED_FIFO (needs LimitRTPRIO or root)")
-    if _libc.mlockall(3) == 0:
+    if libc.mlockall(3) == 0:
         granted.append("locked memory")
     else:
         refused.append("mlockall (needs LimitMEMLOCK)")

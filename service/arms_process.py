@@ -92,6 +92,7 @@ def main(session: Session, robot: str, overrides: Mapping[str, float] | None = N
             tick = stage.tick(references.read(), state, mode, now_ns)
             published_ns = time.monotonic_ns()
             targets.write(tick.targets._replace(t_ns=published_ns))
+            targets.wake()
             shaped.write(tick.shaped)
             record_target(tick.targets._replace(t_ns=published_ns))
             record_shaped(tick.shaped._replace(t_ns=published_ns))

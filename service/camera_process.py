@@ -16,6 +16,7 @@ from teleopd.robots.ipc.rings import Ring
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.ipc.slots import Slot
 from teleopd.robots.model import LowState, RobotModel
+from teleopd.robots.rates import freeze_collector
 from teleopd.service.capture.cameras.h264 import Encoder
 from teleopd.service.capture.cameras.parts import parts_of
 from teleopd.service.capture.cameras.pictures import Picture, PictureSource, open_pictures, source_class
@@ -64,6 +65,7 @@ def main(session: Session, robot: str, cameras: Sequence[CameraSpec]) -> None:
         )
         thread.start()
         threads.append(thread)
+    freeze_collector()
     while not ending.now:
         time.sleep(0.05)
     stop.set()

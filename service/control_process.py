@@ -195,6 +195,7 @@ def main(
             published_ns = time.monotonic_ns()
             published = tick.targets._replace(t_ns=published_ns)
             targets.write(published)
+            targets.wake()
             if not standby:
                 shaped.write(tick.shaped)
                 record_target(published)

@@ -28,7 +28,7 @@ from teleopd.service.control_process import ControlStage, ControlTick, tick_log
 from teleopd.service.policy.card import gains_for
 from teleopd.service.policy.library import ResolvedPolicy
 from teleopd.service.policy.runtime import PolicyRuntime
-from teleopd.service.robot_io_process import RobotIoStage, RobotIoTick
+from teleopd.service.robot_io_stage import RobotIoStage, RobotIoTick
 from teleopd.service.source_process import SourceStage
 from teleopd.service.streams import TickLog, tick_log_fields
 

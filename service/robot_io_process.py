@@ -5,27 +5,21 @@ It imports the safety layer, the link and shared memory; no physics, no inferenc
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, replace
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import replace
 
 from teleopd.robots.ipc.session import Session, SessionBusy, claim_motors
-from teleopd.robots.link import LinkOptions, RobotLink, RobotLinkError, counters_of
-from teleopd.robots.model import Array, JointCommand, JointTargets, LowState, RobotModel, WrongHardware
-from teleopd.robots.rates import Rate, request_real_time
+from teleopd.robots.link import LinkOptions, RobotLink, RobotLinkError
+from teleopd.robots.model import Array, LowState, RobotModel, WrongHardware
+from teleopd.robots.rates import Rate, request_real_time, sleep_until_ns
 from teleopd.safety.failsafe import POLICY_MODES
-from teleopd.safety.gate import Gate
 from teleopd.safety.limits import SafetyLimits
-from teleopd.safety.ramp import ReadyRamp
-from teleopd.safety.supervisor import Emit, Supervisor, SupervisorConfig, SupervisorInputs, SupervisorOutput
-from teleopd.safety.words import OPERATOR_WRITERS, Act, Cause, Mode, OperatorCommand, SafetyStatus
+from teleopd.safety.supervisor import SupervisorConfig
+from teleopd.safety.words import OPERATOR_WRITERS, Act, Cause, Mode, OperatorCommand
 from teleopd.service.capture.records import CommandSample, SafetyEvent
 from teleopd.service.child import CpuMeter, Ending, loop_status, refuse
-from teleopd.service.link_status import LinkStatus
+from teleopd.service.robot_io_stage import RobotIoStage, RobotIoTick
 from teleopd.service.streams import Bus, CommandLog, ModeLog
 
 RATE_HZ = 500.0
@@ -35,115 +29,10 @@ DAMP_TAIL_S = 1.0
 """Damping keeps streaming so long before the process ends: the robot is never left with a live target."""
 ORPHAN_STAND_S = 5.0
 """When the service's parent is gone, the robot returns to stand and is damped after this long."""
-
-
-class RobotIoTick(NamedTuple):
-    """What one tick did."""
-
-    output: SupervisorOutput
-    status: SafetyStatus
-    state: LowState | None
-    used: JointTargets | None
-    """New targets that went into a command for the first time in this tick."""
-    command: JointCommand | None = None
-    """What the gate built, whether it was sent or not; its arrays change two ticks later."""
-    sent: bool = False
-
-
-class RobotIoStage:
-    """Supervisor, gate and link in one call; the same code in the process, in lock step and in evaluation."""
-
-    def __init__(self, model: RobotModel, limits: SafetyLimits, link: RobotLink, config: SupervisorConfig) -> None:
-        self._model, self._link = model, link
-        self._counters = counters_of(link)
-        self._tell = getattr(link, "tell", None)
-        """Of links whose other end has a ladder of its own and wants to know what this one says."""
-        self.supervisor = Supervisor(limits, model, config)
-        self.gate = Gate(limits, model)
-        self._ramp: ReadyRamp | None = None
-        self._none = np.zeros(model.n)
-        self._used_seq = (False, 0)
-        self._sends = False
-        self._ticks = 0
-
-    def tick(
-        self,
-        targets: JointTargets | None,
-        standby: JointTargets | None,
-        commands: Sequence[OperatorCommand | None],
-        late_ns: int,
-        now_ns: int,
-        *,
-        shutdown: bool = False,
-    ) -> RobotIoTick:
-        """Judge, permit, send. Nothing here raises for anything the other processes may have written."""
-        state = self._link.read()
-        out = self.supervisor.step(
-            SupervisorInputs(
-                state, targets, commands, standby, late_ns, shutdown, self._counters.foreign_commands
-            ), now_ns,
-        )  # fmt: skip
-        judged = self.supervisor.state
-        q, kp, kd = self._wanted(out, judged, now_ns)
-        command: JointCommand | None = None
-        if out.emit is not Emit.NOTHING:
-            command = self.gate.step(out.emit, q, kp, kd, judged, now_ns, source=int(out.using_standby))
-            self._sends = not out.mute
-            if self._sends:
-                self._write(command, out)
-        self._ticks += 1
-        sent = command is not None and self._sends
-        return RobotIoTick(out, self._status(out, now_ns), state, self._newly_used(out), command, sent)
-
-    def _write(self, command: JointCommand, out: SupervisorOutput) -> None:
-        if self._tell is not None:
-            tilt = self._none[:2] if out.targets is None else out.targets.tilt_rp
-            self._tell(int(out.mode), bool(out.causes >> Cause.OPERATOR_DAMP & 1), tilt)
-        self._link.write(command)
-
-    def link_status(self, now_ns: int) -> LinkStatus:
-        """The link's counters as a record to publish."""
-        state = self.supervisor.state
-        machine, battery = -1 if state is None else state.mode_machine, getattr(self._link, "battery", -1)
-        return LinkStatus(now_ns, machine, *astuple(self._counters))._replace(battery=battery)
-
-    def give_up(self, now_ns: int) -> None:
-        """The last word of a process that fails: damping in place of a live target. Never raises."""
-        with contextlib.suppress(Exception):  # whatever failed may fail again
-            state = self.supervisor.state
-            if self._sends:
-                self._link.write(self.gate.step(Emit.DAMP, self._none, self._none, self._none, state, now_ns))
-
-    def _wanted(self, out: SupervisorOutput, state: LowState | None, now_ns: int) -> tuple[Array, Array, Array]:
-        if out.emit is Emit.READY_RAMP and state is not None:
-            if self._ramp is None:
-                self._ramp = ReadyRamp(self._model, state.q, now_ns)
-            return self._ramp.step(now_ns)
-        self._ramp = None
-        if out.emit is Emit.POLICY and out.targets is not None and out.targets.healthy:
-            return out.targets.q, out.targets.kp, out.targets.kd
-        return _NOT_A_TARGET, self._none, self._none
-
-    def _newly_used(self, out: SupervisorOutput) -> JointTargets | None:
-        if out.emit is not Emit.POLICY or out.targets is None:
-            return None
-        key = (out.using_standby, out.targets.seq)
-        if key == self._used_seq:
-            return None
-        self._used_seq = key
-        return out.targets
-
-    def _status(self, out: SupervisorOutput, now_ns: int) -> SafetyStatus:
-        gate = self.gate
-        return SafetyStatus(
-            now_ns, self._ticks, int(out.mode), out.since_ns, out.mode_cause, int(out.action), out.causes,
-            self.supervisor.cause_counts, gate.step_counts, gate.joint_counts, out.engage_held, out.ready_to_arm,
-            out.blocked_by, out.targets.seq if out.targets else 0, gate.q_last, out.refused_commands,
-        )  # fmt: skip
-
-
-_NOT_A_TARGET: Array = np.empty(0)
-"""Of no joint's shape: the gate answers it by repeating its last command."""
+ARRIVAL_ROOM_NS = 1_000_000
+"""Targets that arrive less than this before a tick wait for it: twice what a tick takes, so that none begins late."""
+ARRIVAL_GAP_NS = 10_000_000
+"""At most once in this long are targets sent between two ticks: half a policy's period, however often one writes."""
 
 
 def main(
@@ -221,33 +110,51 @@ class _Loop:
         self._last_mode: int = -1
         self._last_causes = 0
         self._written_state: LowState | None = None
+        self._awaited = self._targets
+        """Slot of the policy that is in charge."""
+        self._rate, self._arrived_ns = Rate(RATE_HZ), 0
+        self._shutdown = False
+        self._orphan: _Orphan | None = None
 
     def run(self, ending: Ending) -> None:
         """Until told to end, or the parent is gone; damping streams for a while before the end."""
-        rate, cpu = Rate(RATE_HZ), CpuMeter()
-        orphan: _Orphan | None = None
+        rate, cpu = self._rate, CpuMeter()
         ends_ns = 0
         while not ends_ns or time.monotonic_ns() < ends_ns:
-            late_ns = rate.wait()
+            late_ns = rate.wait(sleep=self._sleep)
             now_ns = time.monotonic_ns()
-            if orphan is None and ending.orphaned:
-                orphan = _Orphan(self._token, now_ns, stopped=bool(self._last_causes >> Cause.OPERATOR_STOP & 1))
-            asked = ending.asked or (orphan is not None and orphan.done(now_ns))
-            if asked and not ends_ns:
+            if self._orphan is None and ending.orphaned:
+                stopped = bool(self._last_causes >> Cause.OPERATOR_STOP & 1)
+                self._orphan = _Orphan(self._token, now_ns, stopped=stopped)
+            self._shutdown = ending.asked or (self._orphan is not None and self._orphan.done(now_ns))
+            if self._shutdown and not ends_ns:
                 ends_ns = now_ns + round(DAMP_TAIL_S * 1e9) * (self._last_mode >= Mode.IDLE)
                 ends_ns = max(ends_ns, now_ns + 1)
-            self._tick(late_ns, now_ns, asked, orphan)
+            self._tick(late_ns, now_ns)
             if rate.ticks % 250 == 0:
                 self._loop.write(loop_status(rate, cpu))
                 self._link.write(self._stage.link_status(now_ns))
 
-    def _tick(self, late_ns: int, now_ns: int, shutdown: bool, orphan: _Orphan | None) -> None:
+    def _sleep(self, deadline_ns: int) -> None:
+        """To the next tick. Targets that come in time for it go out at once, by a tick of their own."""
+        latest_ns = deadline_ns - ARRIVAL_ROOM_NS
+        if self._last_mode in POLICY_MODES and not self._shutdown and self._awaited.wait(latest_ns):
+            now_ns = time.monotonic_ns()
+            if now_ns <= latest_ns and now_ns - self._arrived_ns >= ARRIVAL_GAP_NS:
+                self._arrived_ns = now_ns
+                self._tick(0, now_ns)
+                self._rate.work.add((time.monotonic_ns() - now_ns) / 1e3)
+        sleep_until_ns(deadline_ns)
+
+    def _tick(self, late_ns: int, now_ns: int) -> None:
+        orphan = self._orphan
         commands = [slot.read() for slot in self._operators]
         if orphan is not None:
             commands[OPERATOR_WRITERS.index("serve")] = orphan.command
         tick = self._stage.tick(
-            self._targets.read(), self._standby.read(), commands, late_ns, now_ns, shutdown=shutdown
+            self._targets.read(), self._standby.read(), commands, late_ns, now_ns, shutdown=self._shutdown
         )
+        self._awaited = self._standby if tick.output.using_standby else self._targets
         if tick.state is not None and tick.state is not self._written_state:
             self._state.write(tick.state)
             self._written_state = tick.state

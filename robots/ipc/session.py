@@ -83,7 +83,11 @@ class Session:
 
 
 def session_of(robot: str) -> Session:
-    """The session of a robot, whether or not a service runs."""
+    """The session of a robot, whether or not a service runs.
+
+    Raises:
+        ValueError: the name is not of small letters, digits and _.
+    """
     if not re.fullmatch(r"[a-z0-9_]+", robot):
         raise ValueError(f"'{robot}' is not a robot name (small letters, digits and _ only)")
     return Session(robot, runtime_dir() / robot)

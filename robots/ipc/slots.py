@@ -13,6 +13,7 @@ from typing import Any, Generic
 import numpy as np
 import numpy.typing as npt
 
+from teleopd.robots.ipc import futex
 from teleopd.robots.ipc.codec import Codec, T
 from teleopd.robots.ipc.segment import Segment, ordered
 
@@ -30,6 +31,7 @@ class Slot(Generic[T]):
         self._head = segment.data[:8].view(np.uint64)
         self._payload = segment.data[8 : 8 + size]
         self._tail = segment.data[-8:].view(np.uint64)
+        self._tail_at: int = self._tail.ctypes.data
         self._out: npt.NDArray[np.uint8] = np.zeros(size, dtype=np.uint8)
         self._out_views: list[npt.NDArray[Any]] = codec.views(self._out)
         self._in: npt.NDArray[np.uint8] = np.zeros(size, dtype=np.uint8)
@@ -93,6 +95,19 @@ class Slot(Generic[T]):
                 self._last_seq = tail
                 return self._last
         return self._last
+
+    def wait(self, deadline_ns: int) -> bool:
+        """Sleep until something newer than what was read last is complete; False: there is none at the deadline.
+
+        `deadline_ns` is of `time.monotonic_ns`. Only a writer that calls `wake` is noticed before it.
+        """
+        if int(self._tail[0]) == self._last_seq:
+            futex.wait(self._tail_at, self._last_seq, deadline_ns)
+        return int(self._tail[0]) != self._last_seq
+
+    def wake(self) -> None:
+        """Wake who waits for what was written."""
+        futex.wake(self._tail_at)
 
     def unlink(self) -> None:
         """Remove the slot's name from the system."""

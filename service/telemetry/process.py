@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from teleopd.robots.ipc.segment import SegmentMissing
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import RobotModel
+from teleopd.robots.rates import freeze_collector
 from teleopd.service.child import CpuMeter, Ending, refuse
 from teleopd.service.console.snapshot import NOTHING_YET, Snapshot, read_snapshot
 from teleopd.service.latency_status import LatencyStatus
@@ -58,6 +59,7 @@ async def serve(session: Session, model: RobotModel, settings: TelemetrySettings
             where = f"{settings.metrics_host}:{settings.metrics_port}"
             refuse(session, "telemetry", f"the metrics endpoint cannot listen on {where}: {error.strerror}")
     publishing = None if settings.broker is None else asyncio.create_task(look.publisher(settings).run())
+    freeze_collector()
     try:
         while not ending.now:
             look.once(time.monotonic_ns(), time.time())

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from teleopd.robots.ipc import futex
 from teleopd.robots.ipc.codec import Codec
 from teleopd.robots.ipc.rings import Ring
 from teleopd.robots.ipc.session import (
@@ -53,10 +55,10 @@ from pathlib import Path
 """
 
 
-def child(body: str, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+def child(body: str, *arguments: str | Path, stdin: int | None = None, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", COMMON + body, *map(str, arguments)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
+        stdin=stdin, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 
 
@@ -289,3 +291,42 @@ def test_missing_session_says_how_to_start_one(runtime: Path):
 def test_robot_names_cannot_leave_the_folder(name: str):
     with pytest.raises(ValueError, match="is not a robot name"):
         session_of(name)
+
+
+def test_who_waits_for_a_slot_is_woken_by_another_process_not_by_the_deadline(tmp_path: Path):
+    slot = Slot.create(tmp_path / "slot", CODEC)
+    writer = child(f"""
+slot = Slot.attach(Path(sys.argv[1]), CODEC)
+print("there", flush=True)
+sys.stdin.readline()
+slot.write(Wide(1, np.zeros({WIDTH}), 1))
+slot.wake()
+""", tmp_path / "slot", stdin=subprocess.PIPE)  # fmt: skip
+    assert writer.stdout is not None and writer.stdin is not None
+    writer.stdout.readline()
+    begun_ns, deadline_ns = time.monotonic_ns(), time.monotonic_ns() + 60 * 10**9
+    threading.Timer(0.2, lambda: (writer.stdin.write("now\n"), writer.stdin.flush())).start()
+    while not slot.wait(deadline_ns):
+        assert time.monotonic_ns() < deadline_ns
+    assert time.monotonic_ns() - begun_ns < 30 * 10**9, "not by the deadline"
+    read = slot.read()
+    assert read is not None and read.seq == 1
+    writer.wait()
+
+
+def test_waiting_for_a_slot_ends_at_the_deadline_and_at_once_where_there_is_news(tmp_path: Path):
+    slot, writer = Slot.create(tmp_path / "slot", CODEC), Slot.attach(tmp_path / "slot", CODEC)
+    deadline_ns = time.monotonic_ns() + 20_000_000
+    assert slot.wait(deadline_ns) is False
+    assert time.monotonic_ns() >= deadline_ns
+    writer.write(Wide(1, np.zeros(WIDTH), 1))
+    assert slot.wait(time.monotonic_ns() + 3600 * 10**9) is True
+    slot.read()
+    assert slot.wait(0) is False, "a deadline that is past"
+
+
+def test_where_the_system_has_no_such_call_a_wait_is_a_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(futex, "_SYSCALL", None)
+    slot, deadline_ns = Slot.create(tmp_path / "slot", CODEC), time.monotonic_ns() + 5_000_000
+    slot.wake()
+    assert slot.wait(deadline_ns) is False and time.monotonic_ns() >= deadline_ns

@@ -18,7 +18,7 @@ from teleopd.safety.words import Act, Cause, Mode, OperatorCommand
 from teleopd.service.bridge_stage import PUBLIC, SENDER_GONE_NS, BridgeStage, RemoteTargets
 from teleopd.service.lockstep import ROBOT_IO_NS, Lockstep, PoseStream
 from teleopd.service.policy.library import ResolvedPolicy
-from teleopd.service.robot_io_process import RobotIoStage
+from teleopd.service.robot_io_stage import RobotIoStage
 
 N = MODEL.n
 SENDER = 77

@@ -5,17 +5,19 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from teleopd.robots.ipc.session import Session
+from teleopd.robots.ipc.slots import Slot
 from teleopd.robots.model import LowState, Reference
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.words import Mode, SafetyStatus
-from teleopd.service import control_process
+from teleopd.service import arms_process, control_process
 from teleopd.service.child import REFUSED_EXIT, refusal
 from teleopd.service.control_process import BALANCING, WARM_TICKS, ControlStage, tick_log
 from teleopd.service.policy.card_reader import load_card
@@ -236,3 +238,38 @@ def test_an_orphaned_policy_balances_on_for_as_long_as_the_motor_process_lives(
     parent: Any = Parent(orphaned=orphaned)
     assert control_process.service_gone(parent, status_at(now - silent_ms * 1_000_000)) is gone
     assert control_process.service_gone(parent, None) is orphaned
+
+
+class EndAfter:
+    """Asks for the end once the loop has looked so often."""
+
+    orphaned = False
+
+    def __init__(self, looks: int) -> None:
+        self._left = looks
+
+    @property
+    def asked(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+@pytest.mark.parametrize(("process", "standby", "slot"), [
+    (control_process, False, "targets"), (control_process, True, "targets_standby"), (arms_process, False, "targets"),
+])  # fmt: skip
+def test_the_motor_loop_is_woken_for_each_new_target(
+    twist2: ResolvedPolicy, g1_state: LowState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    process: ModuleType, standby: bool, slot: str,
+):  # fmt: skip
+    session = Session("unitree_g1", tmp_path)
+    (tmp_path / "token").write_text("5")
+    bus = Bus(session, N, create=True)
+    bus.slot("state").write(g1_state)
+    bus.slot("safety_status").write(status_at(g1_state.t_ns))
+    woken: list[tuple[str, int]] = []
+    monkeypatch.setattr(Slot, "wake", lambda waked: woken.append((waked.path, waked.seq)))
+    monkeypatch.setattr(process, "Ending", lambda: EndAfter(3))
+    monkeypatch.setattr(process, "request_priority", lambda _priority: False)
+    more = {} if process is arms_process else {"policy": twist2, "link": "sim", "standby": standby}
+    process.main(session, "unitree_g1", **more)
+    assert woken == [(bus.slot(slot).path, number) for number in (1, 2, 3)], "after it was written"

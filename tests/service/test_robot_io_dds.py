@@ -25,7 +25,7 @@ from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.supervisor import SupervisorConfig
 from teleopd.safety.words import OPERATOR_WRITERS, Act, Cause, Mode, OperatorCommand
 from teleopd.service import robot_io_process
-from teleopd.service.robot_io_process import RobotIoStage, RobotIoTick
+from teleopd.service.robot_io_stage import RobotIoStage, RobotIoTick
 
 DOMAIN = 1 + os.getpid() % 200
 N = MODEL.n

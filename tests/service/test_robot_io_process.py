@@ -1,221 +1,28 @@
-"""Supervisor, gate and link in one stage, with the virtual robot in this process and no policy but a standing one."""
+"""The loop of robot-io: what it publishes, when it sends, and how it ends, orphaned or not."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import pytest
 
 from teleopd.robots.ipc.session import Session
-from teleopd.robots.model import JointCommand, JointTargets, LowState
+from teleopd.robots.ipc.slots import Slot
+from teleopd.robots.model import JointTargets
+from teleopd.robots.rates import Histogram
 from teleopd.robots.unitree_g1.model import MODEL
-from teleopd.robots.virtual.in_process import InProcessLink
-from teleopd.robots.virtual.robot import VirtualRobot
-from teleopd.safety.limits import SafetyLimits
-from teleopd.safety.supervisor import Emit, SupervisorConfig
-from teleopd.safety.words import OPERATOR_WRITERS, Act, Cause, Mode, OperatorCommand
+from teleopd.safety.words import Act, Cause, Mode, OperatorCommand
 from teleopd.service import robot_io_process
-from teleopd.service.robot_io_process import ORPHAN_STAND_S, RobotIoStage, RobotIoTick, _Loop, _Orphan
+from teleopd.service.robot_io_process import ARRIVAL_ROOM_NS, ORPHAN_STAND_S, _Loop, _Orphan
+from teleopd.service.robot_io_stage import RobotIoStage
 from teleopd.service.streams import Bus, LoopStatus
 
-N = MODEL.n
-TOKEN = 5
-TICK_NS = 2_000_000
-KP, KD = np.full(N, 80.0), np.full(N, 3.0)
-
-
-class Rig:
-    """The stage over a virtual robot on its gantry; time is a counter."""
-
-    def __init__(self, **config: bool) -> None:
-        self.now = 10**9
-        self.robot = VirtualRobot(MODEL, physics_hz=500, odometry=True)
-        self.link = InProcessLink(self.robot, lambda: self.now)
-        self.sent: list[JointCommand] = []
-        write = self.link.write
-
-        def record(command: JointCommand) -> None:
-            self.sent.append(command)
-            write(command)
-
-        self.link.write = record  # type: ignore[method-assign]
-        limits = SafetyLimits.of(MODEL, kp=KP, kd=KD)
-        settings = SupervisorConfig(token=TOKEN, started_ns=self.now, **config)
-        self.stage = RobotIoStage(MODEL, limits, self.link, settings)
-        self.act, self.seq = Act.NONE, 0
-        self.targets: JointTargets | None = None
-        self.shutdown = False
-        self.tick: RobotIoTick
-
-    @property
-    def mode(self) -> Mode:
-        return self.stage.supervisor.mode
-
-    def standing_targets(self, **changes: object) -> JointTargets:
-        """What a policy that only stands would say now."""
-        base = JointTargets(
-            seq=self.now, t_ns=self.now, q=MODEL.q_stand.copy(), kp=KP, kd=KD, healthy=True, ready=True,
-            reference_seq=0, reference_source_id=0, t_reference_ns=0, t_content_ns=0, reference_valid=False,
-            reference_hz=0.0, deadman=False, pose_error_rad=np.inf, tilt_rp=np.zeros(2),
-        )  # fmt: skip
-        return base._replace(**changes)  # type: ignore[arg-type]
-
-    def ask(self, act: Act) -> None:
-        self.act, self.seq = act, self.seq + 1
-
-    def run(self, seconds: float, *, policy: bool = True) -> None:
-        for i in range(round(seconds * 500)):
-            if policy and i % 10 == 0:
-                self.targets = self.standing_targets()
-            commands: list[OperatorCommand | None] = [None] * len(OPERATOR_WRITERS)
-            commands[0] = OperatorCommand(self.seq, self.now, TOKEN, int(self.act), False)
-            self.tick = self.stage.tick(self.targets, None, commands, 0, self.now, shutdown=self.shutdown)
-            self.now += TICK_NS
-            self.robot.step(TICK_NS * 1e-9)
-
-    def to_armed(self) -> None:
-        self.run(0.3)
-        self.ask(Act.READY)
-        self.run(3.2)
-        self.ask(Act.ARM)
-        self.run(0.1)
-        assert self.mode is Mode.ARMED
+from .robot_io_rig import KD, KP, TICK_NS, TOKEN, N, Rig
 
 
 @pytest.fixture
 def rig() -> Rig:
     return Rig()
-
-
-def test_nothing_is_sent_before_idle(rig: Rig):
-    rig.run(0.08)
-    assert rig.mode is Mode.CHECK
-    assert rig.sent == []
-    rig.run(0.2)
-    assert rig.mode is Mode.IDLE
-    assert not rig.sent[-1].kp.any()
-    assert rig.sent[-1].kd.tobytes() == MODEL.kd_damp.tobytes()
-
-
-def test_ready_walks_from_where_the_robot_is_to_the_stand_pose(rig: Rig):
-    rig.run(0.3)
-    assert rig.mode is Mode.IDLE
-    before = rig.tick.state
-    assert before is not None
-    q_before = before.q.copy()
-    rig.ask(Act.READY)
-    rig.run(0.004)
-    assert rig.mode is Mode.READY
-    assert np.abs(rig.sent[-1].q - q_before).max() < 0.05, "no jump"
-    rig.run(3.2)
-    assert rig.tick.output.ready_to_arm
-    assert np.abs(rig.sent[-1].q - MODEL.q_stand).max() < 1e-6
-
-
-def test_status_says_what_was_done(rig: Rig):
-    rig.to_armed()
-    status = rig.tick.status
-    assert (status.mode, status.mode_cause) == (int(Mode.ARMED), -1)
-    assert (status.t_ns, status.tick) == (rig.now - TICK_NS, (rig.now - 10**9) // TICK_NS)
-    assert rig.targets is not None
-    assert status.targets_seq == rig.targets.seq
-    assert status.q_command.tobytes() == rig.sent[-1].q.tobytes()
-
-
-def test_new_targets_are_reported_once(rig: Rig):
-    rig.to_armed()
-    used = []
-    for _ in range(3):
-        rig.run(0.002)
-        used.append(rig.tick.used)
-        rig.run(0.018, policy=False)
-        assert rig.tick.used is None
-    assert all(targets is not None for targets in used)
-    assert len({targets.seq for targets in used if targets is not None}) == 3
-
-
-@pytest.mark.parametrize("part", ["q", "kp", "kd", "shape"])
-def test_unsound_targets_repeat_the_last_command_and_then_damp(rig: Rig, part: str):
-    rig.to_armed()
-    last = rig.sent[-1].q.copy()
-    bad = {"shape": np.zeros(3)}.get(part, np.full(N, np.nan))
-    rig.targets = rig.standing_targets(**{"q" if part == "shape" else part: bad})
-    rig.run(0.002, policy=False)
-    assert rig.mode is Mode.ARMED
-    assert np.abs(rig.sent[-1].q - last).max() < 0.12
-    for _ in range(3):
-        rig.targets = rig.standing_targets(**{"q" if part == "shape" else part: bad})
-        rig.run(0.02, policy=False)
-    assert rig.mode is Mode.DAMPED
-    assert rig.tick.status.mode_cause == Cause.TARGETS_INVALID
-    sent = np.array([np.concatenate((c.q, c.dq, c.tau, c.kp, c.kd)) for c in rig.sent])
-    assert np.isfinite(sent).all()
-
-
-def test_a_silent_policy_without_a_twin_damps_within_its_time(rig: Rig):
-    rig.to_armed()
-    assert rig.targets is not None
-    silent_since = rig.targets.t_ns
-    while rig.mode is Mode.ARMED:
-        rig.run(0.002, policy=False)
-    assert rig.mode is Mode.DAMPED
-    assert rig.tick.status.mode_cause == Cause.TARGETS_LOST
-    assert 100 <= (rig.now - TICK_NS - silent_since) / 1e6 <= 104
-
-
-def test_shutdown_damps_from_any_mode(rig: Rig):
-    rig.to_armed()
-    rig.shutdown = True
-    rig.run(0.002)
-    assert (rig.mode, rig.tick.status.mode_cause) == (Mode.DAMPED, Cause.SHUTDOWN)
-    assert rig.tick.output.emit is Emit.DAMP
-    assert not rig.sent[-1].kp.any()
-
-
-def test_a_replacement_only_damps_whatever_is_asked():
-    rig = Rig(damp_only=True)
-    for act in (Act.RESET, Act.READY, Act.ARM):
-        rig.ask(act)
-        rig.run(2.1)
-        assert (rig.mode, rig.tick.status.mode_cause) == (Mode.DAMPED, Cause.RESTARTED)
-    assert rig.sent
-    assert not any(command.kp.any() for command in rig.sent[-50:])
-
-
-def test_a_dry_run_sends_nothing():
-    rig = Rig(dryrun=True)
-    rig.to_armed()
-    assert rig.sent == []
-
-
-def test_an_unsound_state_is_damped_not_followed(rig: Rig):
-    rig.to_armed()
-    read = rig.link.read
-
-    def broken() -> LowState | None:
-        state = read()
-        return None if state is None else state._replace(t_ns=rig.now, q=np.full(N, np.nan))
-
-    rig.link.read = broken  # type: ignore[method-assign]
-    rig.run(0.1)
-    assert (rig.mode, rig.tick.status.mode_cause) == (Mode.DAMPED, Cause.STATE_INVALID)
-    assert np.isfinite(rig.sent[-1].q).all()
-
-
-@pytest.mark.parametrize("future", [False, True])
-def test_a_report_that_comes_late_or_from_the_future_is_neither_judged_nor_used(rig: Rig, future: bool):
-    """What the gate bounds by is what the supervisor has judged."""
-    rig.to_armed()
-    read, late_ns = rig.link.read, rig.now - 10**7
-
-    def odd() -> LowState | None:
-        state, stamp_ns = read(), rig.now + 6 * 10**7 if future else late_ns
-        return None if state is None else state._replace(t_ns=stamp_ns, q=np.full(N, np.nan))
-
-    rig.link.read = odd  # type: ignore[method-assign]
-    rig.run(0.01)
-    assert rig.mode is Mode.ARMED and rig.sent[-1].kp.any()
-    rig.run(0.05)
-    assert (rig.mode, rig.tick.status.mode_cause) == (Mode.DAMPED, Cause.STATE_LOST)
 
 
 def test_an_orphan_returns_to_stand_and_damps_after_five_seconds():
@@ -248,8 +55,9 @@ class CountedRate:
 
     def __init__(self, rig: Rig, bus: Bus) -> None:
         self._rig, self._targets, self.ticks = rig, bus.slot("targets"), 0
+        self.work = Histogram()
 
-    def wait(self) -> int:
+    def wait(self, sleep: object) -> int:
         self._rig.now += TICK_NS
         self._rig.robot.step(TICK_NS * 1e-9)
         if self.ticks % 10 == 0:
@@ -317,8 +125,8 @@ def test_an_orphan_that_was_reset_is_stopped_again_so_that_nobody_engages_it_bef
     stopped: list[bool] = []
     tick = loop._tick
 
-    def watched(late_ns: int, now_ns: int, shutdown: bool, orphan: _Orphan | None) -> None:
-        tick(late_ns, now_ns, shutdown, orphan)
+    def watched(late_ns: int, now_ns: int) -> None:
+        tick(late_ns, now_ns)
         stopped.append(bool(bus.slot("safety_status").read().causes >> Cause.OPERATOR_STOP & 1))
         if len(stopped) == 100:
             slot.write(OperatorCommand(9, rig.now, TOKEN, int(Act.RESET), False))
@@ -333,23 +141,100 @@ def test_an_orphan_that_was_reset_is_stopped_again_so_that_nobody_engages_it_bef
     assert rows["cause"][1] == Cause.SHUTDOWN
 
 
-def test_a_process_that_fails_leaves_damping_not_a_live_target(rig: Rig):
+Period = Callable[..., int]
+
+
+@pytest.fixture
+def period(looped: tuple[_Loop, Bus], rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Period:
+    """One period of the loop, into which targets come after so many microseconds, or none: how many commands go out
+    before its end. `slot`: of the policy they come from; `took_us`: of the tick before."""
+    loop, bus = looped
+
+    def until(deadline_ns: int) -> None:
+        rig.now = max(rig.now, deadline_ns)
+
+    monkeypatch.setattr(robot_io_process, "sleep_until_ns", until)
+
+    def one(arrival_us: int | None, slot: str = "targets", took_us: int = 0) -> int:
+        begun_ns, sent, writer = rig.now, len(rig.sent), bus.slot(slot)
+
+        def wait(reader: Slot[JointTargets], deadline_ns: int) -> bool:
+            comes = arrival_us is not None and reader.path == writer.path
+            at_ns = begun_ns + 1000 * arrival_us if arrival_us is not None and comes else deadline_ns + 1
+            until(min(at_ns, deadline_ns))
+            if at_ns > deadline_ns:
+                return False
+            writer.write(rig.standing_targets())
+            return True
+
+        monkeypatch.setattr(Slot, "wait", wait)
+        rig.now += 1000 * took_us
+        loop._sleep(begun_ns + TICK_NS)
+        assert rig.now == begun_ns + TICK_NS, "whatever comes, the loop keeps its tick"
+        early = len(rig.sent) - sent
+        rig.robot.step(TICK_NS * 1e-9)
+        loop._tick(0, rig.now)
+        return early
+
+    return one
+
+
+def to_armed(looped: tuple[_Loop, Bus], rig: Rig) -> None:
+    loop, bus = looped
     rig.to_armed()
-    assert rig.sent[-1].kp.any()
-    rig.stage.give_up(rig.now)
-    assert not rig.sent[-1].kp.any() and rig.sent[-1].kd.all()
-    count = len(rig.sent)
-    rig.link.write = lambda _command: 1 / 0  # type: ignore[method-assign, assignment, return-value]
-    rig.stage.give_up(rig.now)
-    assert len(rig.sent) == count
+    bus.slot("targets").write(rig.standing_targets())
+    loop._tick(0, rig.now)
 
 
-@pytest.mark.parametrize("ms, config", [(0, {}), (50, {}), (300, {"dryrun": True})])
-def test_a_process_that_fails_before_it_sends_says_nothing(ms: int, config: dict[str, bool]):
-    rig = Rig(**config)
-    rig.run(ms / 1e3)
-    rig.stage.give_up(rig.now)
-    assert rig.sent == []
+def test_targets_go_out_when_they_come_not_at_the_next_tick(looped: tuple[_Loop, Bus], rig: Rig, period: Period):
+    to_armed(looped, rig)
+    looped[1].ring("command_log").drain()
+    begun_ns = rig.now
+    assert period(None) == 0, "without any the loop only ticks"
+    assert period(300) == 1
+    assert looped[1].ring("command_log").drain()["t_command_ns"].tolist() == [begun_ns + TICK_NS + 300_000]
+    assert period(None) == 0
+
+
+def test_targets_that_come_just_before_a_tick_wait_for_it(looped: tuple[_Loop, Bus], rig: Rig, period: Period):
+    to_armed(looped, rig)
+    assert period((TICK_NS - ARRIVAL_ROOM_NS) // 1000 + 1) == 0
+    assert period(100, took_us=(TICK_NS - ARRIVAL_ROOM_NS) // 1000 + 1) == 0, "they came during a tick that took long"
+    assert period((TICK_NS - ARRIVAL_ROOM_NS) // 1000) == 1
+
+
+def test_a_flood_of_targets_is_sent_once_in_ten_milliseconds(looped: tuple[_Loop, Bus], rig: Rig, period: Period):
+    to_armed(looped, rig)
+    assert [period(100) for _ in range(16)] == [1, 0, 0, 0, 0] * 3 + [1]
+
+
+def test_nothing_is_sent_early_unless_a_policy_drives(looped: tuple[_Loop, Bus], rig: Rig, period: Period):
+    rig.run(0.3)
+    assert rig.mode is Mode.IDLE
+    looped[0]._tick(0, rig.now)
+    assert period(100) == 0
+    rig.ask(Act.READY)
+    rig.run(0.1)
+    assert rig.mode is Mode.READY
+    looped[0]._tick(0, rig.now)
+    assert period(100) == 0
+
+
+def test_nothing_is_sent_early_while_the_loop_ends(looped: tuple[_Loop, Bus], rig: Rig, period: Period):
+    to_armed(looped, rig)
+    looped[0]._shutdown = True
+    assert period(100) == 0
+
+
+def test_after_a_takeover_it_is_the_twin_that_is_waited_for(looped: tuple[_Loop, Bus], rig: Rig, period: Period):
+    to_armed(looped, rig)
+    for tick in range(60):  # the first policy says nothing any more
+        if tick % 10 == 0:
+            looped[1].slot("targets_standby").write(rig.standing_targets())
+        period(None)
+    assert looped[1].slot("safety_status").read().causes >> Cause.STANDBY_TOOK_OVER & 1
+    assert period(100, "targets") == 0
+    assert period(100, "targets_standby") == 1
 
 
 def test_whatever_ends_the_loop_the_last_word_is_damping_and_the_link_is_closed(
