@@ -37,7 +37,7 @@ class Train:
     minutes: float | None = None
     """Training time [min]: 30 when not given, 75 in fine-tuning; with --resume a new total."""
     iterations: int = 0
-    """Length in iterations instead: repeatable exactly."""
+    """Length in iterations instead, 0: by time; repeatable exactly."""
     resume: bool = False
     """Go on from the folder's checkpoint, with its settings."""
     seed: int = 0
@@ -54,10 +54,18 @@ class Train:
     """Folder of public data with the teacher; by default the one beside a checkout."""
 
     def run(self) -> int:
-        """Train; the exit status is the trainer's."""
+        """Train; the exit status is the trainer's.
+
+        Raises:
+            CommandError: a number out of its range; torch is not installed.
+        """
         for what, value in (("--minutes", self.minutes), ("--robots", self.robots), ("--threads", self.threads)):
             if value is not None and not 0 < value < float("inf"):
                 raise CommandError(f"{what} is {value:g}; give a positive number")
+        for what, number, least in (("--iterations", self.iterations, 0), ("--seed", self.seed, 0),
+                                    ("--buffer", self.buffer, 1)):  # fmt: skip
+            if number < least:
+                raise CommandError(f"{what} is {number}; give {least} or more")
         arguments = ["--out", str(self.out), "--seed", str(self.seed), "--threads", str(self.threads)]
         arguments += ["--iterations", str(self.iterations), "--buffer", str(self.buffer)]
         flags = {"--finetune": self.finetune, "--resume": self.resume, "--keep-buffer": self.keep_buffer}

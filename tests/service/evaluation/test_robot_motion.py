@@ -82,6 +82,9 @@ REFUSED = [
     ({"dof_pos": np.zeros((100, 23))}, "a.pkl moves 23 joints, the unitree_g1 has 29"),
     ({"root_pos": np.zeros((99, 3))},
      "a.pkl has root positions, orientations and joints of 99, 100 and 100 frames"),
+    ({"root_pos": None}, "a.pkl has root_pos of shape [], wanted a row for each frame"),
+    ({"dof_pos": np.zeros(100)}, "a.pkl has dof_pos of shape [100], wanted a row for each frame"),
+    ({"fps": 10**400}, "a.pkl has no fps, root_pos, root_rot and dof_pos: int too large to convert to float"),
     ({"root_rot": None}, "a.pkl has no fps, root_pos, root_rot and dof_pos: "),
 ]  # fmt: skip
 

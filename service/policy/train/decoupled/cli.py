@@ -1,4 +1,4 @@
-"""`python -m teleopd.service.policy.train.decoupled`: train, judge and export the H1's default policy."""
+"""`python -m teleopd.service.policy.train.decoupled`: train, judge and export the default policies of H1 and H1-2."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from teleopd.service.policy.train.dagger import Report, read_checkpoint
 from teleopd.service.policy.train.decoupled.distil import LegDistillation, LegSettings, leg_student_of
 from teleopd.service.policy.train.decoupled.export import write_policy
 from teleopd.service.policy.train.decoupled.suite import Actor, Suite, acting, markdown, summary, trials
-from teleopd.service.policy.train.decoupled.walker import Walker, h1
+from teleopd.service.policy.train.decoupled.walker import WALKERS, Walker
 from teleopd.service.policy.train.decoupled.world import Float32, World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.export import ExportFailed
 
-WALKERS: dict[str, Callable[[], Walker]] = {"unitree_h1": h1}
 PROGRESS, EVALUATION = "progress.jsonl", "evaluation.json"
 LICENCE = "policies/unitree_rl_gym/LICENSE"
 PRINT_S = 20.0
@@ -54,8 +53,9 @@ def train(args: argparse.Namespace, walker: Walker) -> None:
     """
     teacher = _present(args.data, walker.teacher)
     settings = LegSettings(
-        seed=args.seed, minutes=args.minutes, iterations=args.iterations, threads=args.threads, robots=args.robots
-    )
+        seed=args.seed, minutes=args.minutes, iterations=args.iterations, threads=args.threads, robots=args.robots,
+        push_chance=args.push_chance,
+    )  # fmt: skip
     robot = walker.model
     run = LegDistillation(
         settings, walker, robot.kp_ready, robot.kd_ready, lambda world: BothExperts(world, teacher)
@@ -164,6 +164,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--robots", type=int, default=128, help="stepped together")
+    parser.add_argument("--push-chance", type=float, default=0.004, help="pushes a tick and robot")
     beside = Path(__file__).resolve().parents[5] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=beside, help="folder of public data with the teacher")
     parser.add_argument("--evaluate", action="store_true", help="run the suite on the folder's checkpoint")

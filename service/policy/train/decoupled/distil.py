@@ -73,6 +73,8 @@ class LegSettings:
     """Error from which the loss grows linearly."""
     redraw: float = 0.03
     """Chance a tick that the driver of a robot is drawn again."""
+    push_chance: float = 0.004
+    """Chance a tick that a robot is pushed."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints."""
@@ -162,7 +164,7 @@ class LegDistillation:
             own, own_steps = self.average.act(seen, before) if self._normalised else (wanted, steps)
             action = np.where(self._taught[:, None], wanted, own)
             world.steps[:] = np.where(self._taught, steps, own_steps)
-            world.push_at_random(rng)
+            world.push_at_random(rng, s.push_chance)
             world.act(action + rng.standard_normal(action.shape, dtype=np.float32) * self._noise)
             fallen = world.fallen()
             falls += int(fallen.sum())

@@ -200,7 +200,9 @@ def write_policy(student: LegStudent, walker: Walker, folder: Path, figures: str
     """
     content = checked_onnx(student)
     golden = network_of(content)(standing_observation(walker), np.zeros(1, dtype=np.float32))[0][0]
-    text = card_text(card_of(walker, hashlib.sha256(content).hexdigest(), golden), NOTES)
+    card = card_text(card_of(walker, hashlib.sha256(content).hexdigest(), golden), NOTES)
     story = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
-    story = story.replace("@TITLE@", walker.model.title).replace("@FIGURES@", figures).replace("@NOTICE@", notice)
-    return write_files(folder, content, text, story)
+    words = {"@TITLE@": walker.model.title, "@LOAD@": walker.load, "@FIGURES@": figures, "@NOTICE@": notice}
+    for word, text in words.items():
+        story = story.replace(word, text)
+    return write_files(folder, content, card, story)

@@ -6,6 +6,7 @@ Joints stand in the order of the MJCF everywhere in this package (`state`): the 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import mujoco
@@ -13,6 +14,7 @@ import numpy as np
 
 from teleopd.robots.model import Array, IntArray, RobotModel
 from teleopd.robots.unitree_h1.model import MODEL as H1_MODEL
+from teleopd.robots.unitree_h1_2.model import MODEL as H1_2_MODEL
 from teleopd.service.policy.balance import WIDTH as BALANCE
 
 RATE_HZ = 50.0
@@ -41,12 +43,20 @@ class Walker(NamedTuple):
     torso: str
     """Joint that turns the torso."""
     feet: tuple[str, str]
-    """Bodies of the feet; their origin is the ankle."""
+    """Bodies of the feet; their origin is at the ankle."""
     hands: tuple[tuple[str, tuple[float, float, float]], tuple[str, tuple[float, float, float]]]
     """Body and place where a payload hangs [m]."""
+    load: str
+    """The same in words, after "a load hangs"."""
     torso_body: str
+    ankle: str
+    """Joint that lowers the toes, without side and `_joint`."""
+    hip_and_sole_m: float
+    """Pelvis above the hip's pitch axis plus that axis of the ankle above the floor [m]."""
+    ankle_nm: tuple[float, float]
+    """What a sole can carry at each ankle before heel or toe lifts [N m]."""
     sole_m: float
-    """Sole under the ankle [m]."""
+    """Sole under the origin of a foot [m]."""
     teacher: str
     """The teacher's file in the folder of public data."""
 
@@ -99,5 +109,21 @@ def h1() -> Walker:
     return _walker(
         H1_MODEL, torso="torso_joint", feet=("left_ankle_link", "right_ankle_link"),
         hands=(("left_elbow_link", (0.28, 0.0, -0.015)), ("right_elbow_link", (0.28, 0.0, -0.015))),
-        torso_body="torso_link", sole_m=0.07, teacher="policies/unitree_rl_gym/pre_train/h1/motion.pt",
+        load="0.28 m beyond the elbow", torso_body="torso_link", ankle="ankle",
+        hip_and_sole_m=0.2442, ankle_nm=(-12.0, 38.0), sole_m=0.07,
+        teacher="policies/unitree_rl_gym/pre_train/h1/motion.pt",
     )  # fmt: skip
+
+
+def h1_2() -> Walker:
+    """The 27-joint H1-2."""
+    return _walker(
+        H1_2_MODEL, torso="torso_joint", feet=("left_ankle_roll_link", "right_ankle_roll_link"),
+        hands=(("left_wrist_yaw_link", (0.05, 0.0, 0.0)), ("right_wrist_yaw_link", (0.05, 0.0, 0.0))),
+        load="0.05 m beyond the wrist", torso_body="torso_link", ankle="ankle_pitch",
+        hip_and_sole_m=0.2282, ankle_nm=(-14.0, 37.0), sole_m=0.045,
+        teacher="policies/unitree_rl_gym/pre_train/h1_2/motion.pt",
+    )  # fmt: skip
+
+
+WALKERS: dict[str, Callable[[], Walker]] = {"unitree_h1": h1, "unitree_h1_2": h1_2}

@@ -36,8 +36,6 @@ LONGEST_TICKS = 2
 """An answer may be late by less than this."""
 MEAN_S = 0.8
 """Time of the low-passed velocity: a gait cycle."""
-PUSH_CHANCE = 0.004
-"""A tick."""
 
 
 class Balance(NamedTuple):
@@ -177,6 +175,13 @@ class World:
             self.qvel[:, 3:6],
         )  # fmt: skip
 
+    def mass_place(self) -> Array:
+        """Centre of mass from the pelvis, in the pelvis's frame [m], (k, 3)."""
+        w, v = self.qpos[:, 3:4], -self.qpos[:, 4:7]
+        away = self.rows[:, 0:3] - self.qpos[:, :3]
+        twice = 2.0 * np.cross(v, away)
+        return np.asarray(away + w * twice + np.cross(v, twice))
+
     def act(self, action: Float32) -> None:
         """One tick with each robot's raw action for the legs (k, legs)."""
         self.last_action[:] = np.clip(action, -ACTION_CLIP, ACTION_CLIP)
@@ -202,9 +207,9 @@ class World:
             body.advance(self._targets[late + 1, i], self._targets[late, i], part_late)
             self.qpos[i], self.qvel[i], self.rows[i] = body.data.qpos, body.data.qvel, body.balance()
 
-    def push_at_random(self, rng: np.random.Generator) -> None:
-        """Now and then a horizontal push of 30 to 260 N for 0.1 to 0.3 s."""
-        starts = rng.random(self.count) < PUSH_CHANCE
+    def push_at_random(self, rng: np.random.Generator, chance: float) -> None:
+        """Now and then, by `chance` a tick, a horizontal push of 30 to 260 N for 0.1 to 0.3 s."""
+        starts = rng.random(self.count) < chance
         for i in np.flatnonzero(starts | (self._pushed == 1)):
             angle, newtons = rng.uniform(0, 2 * np.pi), 30.0 + 230.0 * rng.random() ** 1.3
             force = np.array([np.cos(angle), np.sin(angle), 0.0]) * (newtons if starts[i] else 0.0)

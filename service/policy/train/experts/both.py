@@ -11,7 +11,7 @@ from teleopd.robots.model import Array
 from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, DT_S, HEIGHT, WALKS
 from teleopd.service.policy.train.decoupled.world import Balance, Bools, Float32, World
 from teleopd.service.policy.train.experts.standing import GRAVITY, Gains, StandingExpert
-from teleopd.service.policy.train.experts.walking import H1_OBEYED, Obeyed, WalkingExpert
+from teleopd.service.policy.train.experts.walking import Obeyed, WalkingExpert
 
 LARGEST_WAY_M_S = 0.5
 GIVES_WAY_S = 1.2
@@ -34,8 +34,8 @@ class Handover(NamedTuple):
     """and the capture point within these."""
     march_s: float = 0.3
     """Shortest time of stepping."""
-    squat_m: float = 0.97
-    """No step is begun below: a bent robot has no time for it."""
+    squat_m: float = 0.064
+    """No step is begun so far below its full height: a bent robot has no time for it."""
     give_way: float = 0.8
     """It steps where it is going: share of the velocity of its centre of mass that is commanded."""
 
@@ -44,12 +44,14 @@ class BothExperts:
     """Labels of a whole world: what to do, and whether that is to step. Who steps now is in the world."""
 
     def __init__(
-        self, world: World, teacher: Path, gains: Gains = Gains(), handover: Handover = Handover(),
-        obeyed: Obeyed = H1_OBEYED,
+        self, world: World, teacher: Path, gains: Gains | None = None, handover: Handover = Handover(),
+        obeyed: Obeyed | None = None,
     ) -> None:  # fmt: skip
         self._world = world
         self.walking, self.standing = WalkingExpert(teacher, world, obeyed), StandingExpert(world, gains)
         self.handover = handover
+        self._ankles = [i for i, name in enumerate(world.walker.legs) if "ankle" in name]
+        self._tall_m = world.walker.model.stand_height_m - handover.squat_m
         self.stands: Bools = np.ones(world.count, dtype=np.bool_)
         self._since = np.zeros(world.count)
 
@@ -76,10 +78,13 @@ class BothExperts:
     def _same_torque(self, action: Float32) -> Float32:
         """What gives with each robot's own gains the position torque that was meant: kp (x' - q) = x - q.
 
-        In the simulation the gains are known; the student has to find them in how its joints obey.
+        In the simulation the gains are known; the student has to find them in how its joints obey. An ankle that walks
+        may be made up for less: it turns far within a tick, in which the torque told at its begin is out of date.
         """
         world, legs = self._world, action.shape[1]
-        kp = np.array([[errors.kp] for errors in world.errors], dtype=np.float32)
+        kp = np.tile([[errors.kp] for errors in world.errors], (1, legs)).astype(np.float32)
+        share = np.where(self.stands, 1.0, self.walking.obeyed.ankle_share)[:, None]
+        kp[:, self._ankles] = 1.0 + share * (kp[:, self._ankles] - 1.0)
         zero = ((world.qpos[:, 7 : 7 + legs] - world.walker.default[:legs]) / ACTION_SCALE).astype(np.float32)
         return np.asarray(zero + (action - zero) / kp, dtype=np.float32)
 
@@ -105,13 +110,13 @@ class BothExperts:
         aside = np.abs(b.com[:, 1] + b.com_velocity[:, 1] / omega)
         asked, world_height = command[:, WALKS] > 0.5, self._world.qpos[:, 2]
         pushed = (ahead > h.step_ahead) | (ahead < h.step_back) | (aside > h.step_aside)
-        tall = (command[:, HEIGHT] > h.squat_m) & (world_height > h.squat_m)
+        tall = (command[:, HEIGHT] > self._tall_m) & (world_height > self._tall_m)
         go = self.stands & tall & (asked | pushed)
         square = (np.abs(b.foot[:, 0]) * 2.0 < h.square_m) & (b.lifted.max(axis=1) < h.lifted_m)
         calm = (ahead < h.calm_ahead) & (ahead > -h.calm_ahead) & (aside < h.calm_aside)
         stop = ~self.stands & ~asked & square & calm & (self._since > h.march_s)
         # Bent, it stands whatever was decided: nobody walks like that, and stepping it would fall.
-        stop |= ~self.stands & ~asked & (world_height < h.squat_m - BENT_M)
+        stop |= ~self.stands & ~asked & (world_height < self._tall_m - BENT_M)
         self._since += DT_S
         self.stands = np.where(go, False, np.where(stop, True, self.stands))
         self._since[go | stop] = 0.0

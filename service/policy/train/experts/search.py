@@ -14,9 +14,9 @@ import numpy as np
 from teleopd.robots.model import Array
 from teleopd.service.policy.train.decoupled.bodies import Randomised
 from teleopd.service.policy.train.decoupled.tracks import Track, min_jerk, steady, thrown
-from teleopd.service.policy.train.decoupled.walker import HEIGHT, RATE_HZ, Walker, h1
+from teleopd.service.policy.train.decoupled.walker import HEIGHT, RATE_HZ, WALKERS, Walker
 from teleopd.service.policy.train.decoupled.world import World
-from teleopd.service.policy.train.experts.standing import Gains, StandingExpert
+from teleopd.service.policy.train.experts.standing import GAINS, Gains, StandingExpert
 
 TICKS = 600
 LOWEST_M = 0.85
@@ -75,7 +75,7 @@ def search(
 ) -> Gains:  # fmt: skip
     """The best numbers found."""
     rng = np.random.default_rng(SEED)
-    best = np.array([float(np.asarray(value)) for value in Gains()])
+    best = np.array([float(np.asarray(value)) for value in GAINS[walker.model.name]])
     spread = SPREAD
     for i in range(rounds):
         tried = best * (1.0 + spread * rng.standard_normal((candidates, len(best))))
@@ -92,11 +92,12 @@ def search(
 def main() -> None:
     """Search and print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--robot", choices=sorted(WALKERS), default="unitree_h1")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--candidates", type=int, default=24)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    walker = h1()
+    walker = WALKERS[args.robot]()
     search(
         walker, walker.model.kp_ready, walker.model.kd_ready, args.rounds, args.candidates, args.threads,
         lambda i, best, gains: print(f"round {i}: {best:.2f}  {gains}", flush=True),

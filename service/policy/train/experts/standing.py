@@ -16,10 +16,10 @@ from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, HEIGHT
 from teleopd.service.policy.train.decoupled.world import Balance, Bools, Float32, World
 
 GRAVITY = 9.81
-ANKLE_NM = (-12.0, 38.0)
-"""What the sole can carry at each ankle before heel or toe lifts [N m]."""
-LEG_M, HIP_AND_SOLE_M = 0.4, 0.2442
-"""Thigh and shin; pelvis above the hip axis plus ankle above the floor (robot.xml)."""
+ANKLE_ROLL_NM = 8.0
+"""The same to the side, where a robot's ankles roll."""
+LEG_M = 0.4
+"""Thigh and shin (robot.xml of both)."""
 LARGEST_WAY_M = 0.05
 """It asks for no height further from where the pelvis is: a robot that comes to stand late goes down gently."""
 
@@ -45,16 +45,28 @@ class Gains(NamedTuple):
     """How far the knees share it as the capture point lies between the feet, instead of equally."""
     knee_roll: Array | float = 0.304
     """The knee on the low side stretches, the other bends."""
+    ankle_place: Array | float = 0.0
+    ankle_speed: Array | float = 0.0
+    """Centre of pressure to the side, where a robot's ankles roll."""
+
+
+GAINS = {
+    "unitree_h1": Gains(),
+    "unitree_h1_2": Gains(ahead_m=0.025, ankle_place=1.2, ankle_speed=1.2),
+}
+"""By robot."""
 
 
 class StandingExpert:
     """Legs of every robot of a world as if all of them stood."""
 
-    def __init__(self, world: World, gains: Gains = Gains()) -> None:
+    def __init__(self, world: World, gains: Gains | None = None) -> None:
         walker = world.walker
-        self._world, self.gains = world, gains
+        self._world, self.gains = world, gains or GAINS[walker.model.name]
         self._pitch, self._roll = walker.leg("hip_pitch"), walker.leg("hip_roll")
-        self._yaw, self._knee, self._ankle = walker.leg("hip_yaw"), walker.leg("knee"), walker.leg("ankle")
+        self._yaw, self._knee, self._ankle = walker.leg("hip_yaw"), walker.leg("knee"), walker.leg(walker.ankle)
+        self._ankle_roll = walker.leg("ankle_roll")
+        self._ankle_nm, self._hip_and_sole = walker.ankle_nm, walker.hip_and_sole_m
         kp = walker.model.kp_ready[walker.motor]
         self._ankle_kp, self._knee_kp = float(kp[self._ankle[0]]), float(kp[self._knee[0]])
         self._default = walker.default[: len(walker.legs)]
@@ -77,10 +89,10 @@ class StandingExpert:
         off = b.com[:, 0] - g.ahead_m
         forward = b.com_velocity[:, 0] / omega
         pressure = g.ahead_m + g.place * off + g.speed * forward
-        torque = np.clip(0.5 * b.weight_n * pressure, *ANKLE_NM)
+        torque = np.clip(0.5 * b.weight_n * pressure, *self._ankle_nm)
         now = self._world.qpos[:, 2]
         height = np.clip(command[:, HEIGHT], now - LARGEST_WAY_M, now + LARGEST_WAY_M)
-        squat = np.clip((height - HIP_AND_SOLE_M) / (2.0 * LEG_M), 0.5, 0.996)
+        squat = np.clip((height - self._hip_and_sole) / (2.0 * LEG_M), 0.5, 0.996)
         knee = 2.0 * np.arccos(squat)
         pitch = -0.5 * knee + g.hip_pitch * b.pitch + g.hip_pitch_rate * b.gyro[:, 1] + g.hip_capture * (off + forward)
         aside = b.com[:, 1] + b.com_velocity[:, 1] / omega
@@ -96,4 +108,8 @@ class StandingExpert:
         target[:, self._pitch] = pitch[:, None] + np.stack((-step, step), axis=1)
         target[:, self._knee] = np.stack((knee - carried * left + tilt, knee - carried * (1.0 - left) - tilt), axis=1)
         target[:, self._ankle] = q[:, self._ankle] + (torque / self._ankle_kp)[:, None]
+        if len(self._ankle_roll):
+            pressure = g.ankle_place * b.com[:, 1] + g.ankle_speed * b.com_velocity[:, 1] / omega
+            torque = np.clip(-0.5 * b.weight_n * pressure, -ANKLE_ROLL_NM, ANKLE_ROLL_NM)
+            target[:, self._ankle_roll] = q[:, self._ankle_roll] + (torque / self._ankle_kp)[:, None]
         return ((target - self._default) / ACTION_SCALE).astype(np.float32)

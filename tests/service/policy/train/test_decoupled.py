@@ -1,4 +1,4 @@
-"""The H1's training: what the student sees is what the service will show it, the experts do their part, files agree."""
+"""Training of H1 and H1-2: what the student sees is what the service will show it, the experts do their part."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ from teleopd.service.policy.train.decoupled.tracks import (
     thrown,
     upper_body,
 )
-from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, DT_S, HEIGHT, VX, WALKS, h1
+from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, DT_S, HEIGHT, VX, WALKERS, WALKS
 from teleopd.service.policy.train.decoupled.world import World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.experts.standing import StandingExpert
+from teleopd.service.policy.train.experts.walking import OBEYED, WalkingExpert
 
 
-@pytest.fixture(scope="module")
-def walker():
-    return h1()
+@pytest.fixture(scope="module", params=WALKERS)
+def walker(request):
+    return WALKERS[request.param]()
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_the_card_says_what_it_does_not_do(walker):
     card = card_of(walker, "0" * 64)
     assert card.capabilities is not None and card.capabilities.legs is False and not card.odometry
     assert set(card.driven_joints) == set(walker.model.joint_names)
-    assert card.robot == "unitree_h1" and card.role == "velocity"
+    assert card.robot == walker.model.name and card.role == "velocity"
 
 
 def test_commands_stand_squat_and_walk_without_jumps(walker):
@@ -192,6 +193,32 @@ def test_soft_motors_are_told_more_for_the_same_torque(walker, make_world, share
     nominal, soft = experts()
     zero = (world.qpos[0, 7 : 7 + len(walker.legs)] - walker.default[: len(walker.legs)]) / ACTION_SCALE
     assert 0.7 * (soft - zero) == pytest.approx(nominal - zero, abs=1e-5)
+    world.steps[:] = 1.0
+    world.command[:, WALKS] = 1.0
+    nominal, soft = experts()
+    share = np.array([OBEYED[walker.model.name].ankle_share if "ankle" in name else 1.0 for name in walker.legs])
+    assert (1.0 - 0.3 * share) * (soft - zero) == pytest.approx(nominal - zero, abs=1e-5)
+
+
+def test_what_the_arms_weigh_ahead_is_told_as_less_speed(walker, make_world, shared_data):
+    world, arms = make_world(2), still(walker, 5)
+    ahead = arms.upper.copy()
+    ahead[:, [i for i, name in enumerate(walker.upper) if "shoulder_pitch" in name]] = -1.5
+    world.start(0, arms, Randomised())
+    world.start(1, arms._replace(upper=ahead), Randomised())
+    place = world.mass_place()
+    assert place[1, 0] > place[0, 0] + 0.01 and abs(place[1, 1]) < 0.005
+    upright = world.qpos[1, 3:7].copy()
+    world.qpos[1, 3:7] = np.array((np.cos(0.4), 0.0, 0.0, np.sin(0.4)))
+    assert np.hypot(*world.mass_place()[1, :2]) == pytest.approx(np.hypot(*place[1, :2]))  # turned, not moved
+    world.qpos[1, 3:7] = upright
+    answers = []
+    for gain in (0.0, 10.0):
+        obeyed = OBEYED[walker.model.name]._replace(mass_ahead_m=place[0, 0], mass_velocity=gain, mass_lean=0.0)
+        expert = WalkingExpert(shared_data / walker.teacher, world, obeyed)
+        answers.append(expert(np.tile((0.3, 0.0, 0.0), (2, 1)), world.balance()))
+    assert answers[0][0] == pytest.approx(answers[1][0], abs=0.05)
+    assert np.abs(answers[0][1] - answers[1][1]).max() > 0.1
 
 
 def test_a_late_answer_arrives_late(walker, make_world):
@@ -268,8 +295,8 @@ def test_a_tiny_distillation_learns_and_its_checkpoint_is_one_robots(walker, tmp
     assert np.isfinite(reports[-1].loss)
     student = leg_student_of(tmp_path, walker)
     assert np.isfinite(student.act(standing_observation(walker), np.ones(1, dtype=np.float32))[0]).all()
-    other = walker._replace(model=replace(robot, name="unitree_h1_2"))
-    with pytest.raises(ValueError, match="holds a network for unitree_h1, not unitree_h1_2"):
+    other = walker._replace(model=replace(robot, name="tripod"))
+    with pytest.raises(ValueError, match=f"holds a network for {robot.name}, not tripod"):
         leg_student_of(tmp_path, other)
 
 
@@ -296,9 +323,10 @@ def test_the_suite_counts_who_falls_and_who_keeps_stepping(walker):
 
 
 def test_speed_is_judged_by_every_component_asked_for(walker):
-    trial = Trial("walk", "walk", Track(steady((0.4, 0.0, -0.5), 1.03, 10), np.zeros((10, 9))))
+    trial = Trial("walk", "walk", Track(steady((0.4, 0.0, -0.5), 1.03, 10), np.zeros((10, len(walker.upper)))))
+    limp = np.zeros((1, len(walker.legs)), dtype=np.float32)
     (outcome,) = Suite(walker, walker.model.kp_ready, walker.model.kd_ready, 1).run(
-        [Trial("stands", "walk", still(walker, 3))], lambda _w: lambda seen: np.zeros((1, 10), dtype=np.float32)
+        [Trial("stands", "walk", still(walker, 3))], lambda _w: lambda _seen: limp
     )
     walked = outcome._replace(trial=trial, velocity=(0.44, 0.2, -0.45))
     assert on_speed(walked)
