@@ -136,7 +136,7 @@ class Gate:
     def _blend(self, now_ns: int) -> None:
         share = (now_ns - self._blend_from_ns) * 1e-9 / BLEND_S
         if not 0.0 <= share < 1.0:
-            self._blend_from_ns = -1
+            self._blend_from_ns = -1  # over
             return
         self.step_counts[BLEND] += 1
         weight = share * share * (3.0 - 2.0 * share)

@@ -83,4 +83,4 @@ class OperatorInbox:
         self._counted[i] = (command.stops, command.damps)
         stops -= command.act == Act.STOP
         damps -= command.act == Act.DAMP
-        return [Act.STOP] * min(max(stops, 0), 2) + [Act.DAMP] * (damps > 0)
+        return [Act.STOP] * min(stops, 2) + [Act.DAMP] * (damps > 0)  # none for a number below 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -83,7 +84,7 @@ class SourceWatch:
         self._lost_ns = limits.thresholds.ns("source_lost")
         self._rate_share = limits.thresholds.value("source_rate")
         self._samples: deque[tuple[int, int]] = deque(maxlen=128)
-        self._stale_hz = -1.0
+        self._stale_hz = math.nan  # equal to no rate
         self._stale_ns = 0
         self.source_id = 0
         self.age_ns = NEVER_NS

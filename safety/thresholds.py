@@ -72,7 +72,7 @@ THRESHOLD_TABLE: tuple[Threshold, ...] = (
     Threshold("stop_long_press", 1000.0, _MS, 300.0, "one button, two severities"),
     Threshold("torque_share", 0.9, "of the limit", 0.5, "of the smallest published torque; 0.8 was transparent"),
     Threshold("motor_rate", 60.0, "rad/s", 30.0, "at 10 rad/s a walking robot falls; raw targets reach 99.9"),
-    Threshold("reference_speed", 1.0, "of a person's", 0.1, "first tries; 1: the guard's own bounds"),
+    Threshold("reference_speed", 1.0, "of a person's speed", 0.1, "first tries; 1: the guard's own bounds"),
     Threshold("reference_acceleration", 750.0, "rad/s^2", 100.0, "rest to 15 rad/s in a tick; public walks need it"),
     Threshold("reference_overlap", 35.0, "mm", 10.0, "a hand at the thigh is pressed in by 12 mm, a tumble by 30 (G1)"),
     Threshold("reference_range", 1.0, "of the motion", 0.1, "first tries; about the stand pose and the starting place"),

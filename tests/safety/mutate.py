@@ -24,81 +24,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from equivalent_mutants import EQUIVALENT
 from mutant_runs import ROOT, Coverage, Knowledge, Nearest, ended, forked, make_package, state_of_tests
 
 FILES = ("gate", "limits", "overlap", "joint_steps", "thresholds", "failsafe", "supervisor", "conditions", "obstacles",
          "operator_inbox", "stalls", "robot_watch", "policy_watch", "ramp", "remote", "operator")  # fmt: skip
 FIRST_RUN_S = 1800.0
-_BLOCKED, _RAMPED = "self._blocked_by(False, now_ns)", "self._blocked_by(ramp_over, now_ns)"
-_IDLES = "self._obstacles.to_idle(now_ns)"
-_STALE = "cause 0, a stale source, is in the way of engaging only"
-EQUIVALENT: dict[str, str] = {
-    "gate: self._turn = 0: 0 -> 1": "which of two equal buffers is filled first",
-    **{f"gate: self._blend_from_ns = -1: {change}": "any entry sets it; once it is over, it is over at every tick"
-       for change in ("-1 -> 1", "1 -> 2", "1 -> 0")},
-    "gate: self._blend_from_ns = now_ns if emit is Emit.POLICY else -1: 1 -> 2": "any negative number",
-    **{f"gate: self._emit, self._source = Emit.NOTHING, 0: 0 -> {other}": "the first command is an entry anyway"
-       for other in ("1", "-1")},
-    "gate: self, emit: Emit, q: Array, kp: Array, kd: Array, state: LowState | None, now_ns: int, source: int = 0: "
-    "0 -> -1": "a name for the only policy",
-    "gate: elapsed_s = (now_ns - self._last_ns) * 1e-9 if self._last_ns else 0.0: 0.0 -> -1.0": "cut off at 0",
-    "gate: scale[scale > 1.0 - 1e-12] = 1.0  # rounding of a position that lies on the interval's end: "
-    "scale > 1.0 - 1e-12 -> scale >= 1.0 - 1e-12": "exactly 1e-12 below 1",
-    "gate: return False  # and the same position: no joint differs: False -> True": "counts the joints that differ",
-    "failsafe: return (causes & -causes).bit_length() - 1: causes & -causes -> causes | -causes":
-    "minus the lowest bit, which is as long",
-    "limits: for joint, value in zip(model.joint_names, given, strict=True):: True -> False": "the shape was checked",
-    **{f"ramp: elapsed_s = (now_ns - self._started_ns) / 1e9: 1000000000.0 -> {other}": "a billionth of a gentle motion"
-       for other in ("1000000001.0", "999999999.0")},
-    **{f"remote: self._since_ns = self._released_ns = 0  # no press yet: 0 -> {other}": "set by the first press"
-       for other in ("1", "-1")},
-    **{f"stalls: NEVER_NS = 1 << 62: {change}": "older than any threshold all the same"
-       for change in ("1 -> 2", "62 -> 63", "62 -> 61")},
-    **{f"stalls: if excused_ns > 0:: {change}": "a nanosecond at most"
-       for change in ("excused_ns > 0 -> excused_ns >= 0", "0 -> 1", "0 -> -1")},
-    "stalls: if last > first:: last > first -> last >= first": "takes nothing away",
-    **{f"stalls: self._excused: deque[tuple[int, int]] = deque(maxlen=64): 64 -> {other}":
-       "the budget of a second is 25 of the shortest" for other in ("65", "63")},
-    **{f"operator: self._written_ns = 0: 0 -> {other}": "the first word is a change" for other in ("1", "-1")},
-    "operator: self._stop_damped = False: False -> True": "set by the first press",
-    "overlap: self._gaps: Array = np.zeros(0): 0 -> 1": "never read before it is set",
-    "overlap: if self._before is None or not np.array_equal(self._before, q):: self._before is None -> "
-    "self._before is not None": "measures again what it knows",
-    "overlap: if (gaps < least).any():: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
-    "overlap: if (tried < least).any():: tried < least -> tried <= least": "exactly the limit less 1 nm",
-    "overlap: for i in np.flatnonzero(gaps < least):: gaps < least -> gaps <= least": "exactly the limit less 1 nm",
-    **{f"supervisor: _ACT_ORDER = {{Act.DISENGAGE: 0, Act.ARM: 1, Act.READY: 2, Act.RESET: 3}}: {change}": why
-       for change, why in (("0 -> -1", "the first all the same"), ("0 -> 1", "no mode heeds both DISENGAGE and ARM"),
-                           ("1 -> 0", "no mode heeds both DISENGAGE and ARM"), ("3 -> 4", "the last all the same"),
-                           ("1 -> 2", "a ramp that has just begun is not over, so that ARM is refused"),
-                           ("2 -> 1", "a ramp that has just begun is not over, so that ARM is refused"))},
-    **{f"supervisor: {line}": "what is sent is compared by rank"
-       for line in ("NOTHING = 0: 0 -> -1", "POLICY = 3: 3 -> 4")},
-    "supervisor: self._active = 0: 0 -> 1": "the source is not judged in the first tick",
-    "supervisor: self._held = self._held_before = True  # a deadman held since before the start is no press: "
-    "True -> False": "the first tick is in BOOT or DAMPED, where a press does nothing",
-    **{f"supervisor: self._engaged_source = 0: 0 -> {other}": "set as it engages" for other in ("1", "-1")},
-    **{f"supervisor: self._ramp_ns = 0: 0 -> {other}": "set as READY begins" for other in ("1", "-1")},
-    **{f"supervisor: self._engaged, self._pressed_before = False, True  # only with latched_engage: {change}":
-       "the first tick is in BOOT or DAMPED, which engages nothing" for change in ("False -> True", "True -> False")},
-    **{f"supervisor: gap_ns = now_ns - self._last_ns if self._last_ns else 0: 0 -> {other}":
-       "a nanosecond before the first tick" for other in ("1", "-1")},
-    **{f"supervisor: if act is Act.READY and mode is Mode.IDLE and {_BLOCKED} < 0:: {change}": why for change, why in (
-        (f"{_BLOCKED} < 0 -> {_BLOCKED} <= 0", _STALE), ("0 -> 1", _STALE), ("False -> True", "IDLE knows no ramp"))},
-    **{f"supervisor: if {_BLOCKED} >= 0:: {change}": why for change, why in (
-        (f"{_BLOCKED} >= 0 -> {_BLOCKED} > 0", _STALE), ("0 -> 1", _STALE), ("False -> True", "DAMPED knows no ramp"))},
-    **{f"supervisor: ramp_over and blocked < 0, blocked, self._refused + self._inbox.refused,: {change}": _STALE
-       for change in ("blocked < 0 -> blocked <= 0", "0 -> 1")},
-    f"supervisor: elif mode is Mode.ARMED and self._pressing() and {_BLOCKED} < 0:: False -> True":
-    "ARMED knows no ramp",
-    **{f"supervisor: elif self._robot.messages >= self._check_messages and {_IDLES} < 0:: {change}": _STALE
-       for change in (f"{_IDLES} < 0 -> {_IDLES} <= 0", "0 -> 1")},
-    **{f"supervisor: if ramp_over and {_RAMPED} < 0:: {change}": _STALE
-       for change in (f"{_RAMPED} < 0 -> {_RAMPED} <= 0", "0 -> 1")},
-    "joint_steps: return q, np.where(np.abs(q - wanted) > 1e-9, self._speed, np.nan): np.abs(q - wanted) > 1e-09 -> "
-    "np.abs(q - wanted) >= 1e-09": "exactly a nanoradian",
-}
-"""'file: source line: original -> mutated' of mutants that no test can kill, and why."""
 COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -255,6 +186,11 @@ def main() -> int:
     parser.add_argument("--memory", type=Path, default=ROOT / "build" / "mutants.jsonl", help="file of verdicts so far")
     arguments = parser.parse_args()
     found = [mutant for file in arguments.only or FILES for mutant in mutants(file)]
+    titles = {mutant.title for mutant in found}
+    for key in EQUIVALENT:
+        file = key.partition(":")[0]
+        if key not in titles and (file not in FILES or file in (arguments.only or FILES)):
+            sys.exit(f"equivalent_mutants.py lists what is no mutant: '{key}'; name one of {file}.py, or take it out")
     if arguments.sample:
         found = random.Random(arguments.seed).sample(found, min(arguments.sample, len(found)))
     survivors, shown = [], sys.stdout.isatty()

@@ -93,8 +93,8 @@ def test_thresholds_are_shown_with_units():
 @pytest.mark.checkout
 def test_the_documentation_holds_the_generated_tables():
     text = DOCS.read_text()
-    assert failsafe.rows_markdown() in text, "run: python docs/make_safety_tables.py"
-    assert thresholds_markdown() in text, "run: python docs/make_safety_tables.py"
+    assert failsafe.rows_markdown() in text, "run: make docs-generated"
+    assert thresholds_markdown() in text, "run: make docs-generated"
 
 
 def test_a_row_says_in_which_modes_it_is_judged():

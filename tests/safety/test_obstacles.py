@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from tests.safety.conftest import KD, KP, MS, make_model, state, targets
@@ -69,3 +71,12 @@ def test_a_stamp_that_makes_no_sense_is_infinitely_old():
     assert stalls.age_ns(0, NOW) == stalls.age_ns(-5, NOW) == stalls.age_ns(NOW + 50 * MS + 1, NOW) == NEVER_NS
     assert stalls.age_ns(NOW + 50 * MS, NOW) == 0
     assert stalls.age_ns(NOW - 7, NOW) == 7
+
+
+def test_exactly_at_a_limit_is_not_within_it():
+    found = obstacles()
+    found._robot.tilt_rad = math.radians(20.0)
+    assert {found.to_ready(NOW), found.to_armed(True, NOW)} == {Cause.CHECK_FAILED}
+    stand = make_model().q_stand
+    assert obstacles(q=stand - [0.0, 0.6, 0.0]).to_armed(True, NOW) == Cause.CHECK_FAILED
+    assert obstacles(q=stand - [0.0, 0.59, 0.0]).to_armed(True, NOW) == FREE
