@@ -1,4 +1,4 @@
-"""How often a source's frames arrive, and since when they no longer do; time passed in."""
+"""How often a source's frames arrive; time passed in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,3 @@ class ArrivalRate:
         span_ns = now_ns - self._arrivals[0]
         if span_ns >= AFTER_NS:
             self.hz = (len(self._arrivals) - 1) * 1e9 / span_ns
-
-    def is_fresh(self, now_ns: int, periods: float) -> bool:
-        """The newest frame is at most so many periods old."""
-        return bool(self._arrivals) and now_ns - self._arrivals[-1] <= periods * 1e9 / self.hz

@@ -15,7 +15,11 @@ class ClockMap:
     """
 
     def __init__(self, window_ns: int = 20_000_000_000) -> None:
-        """`window_ns`: how long one lucky packet counts [ns]; at 50 ppm of drift, 20 s are 1 ms."""
+        """`window_ns`: how long one lucky packet counts [ns]; at 50 ppm of drift, 20 s are 1 ms.
+
+        Raises:
+            ValueError: the window is shorter than 2 ns.
+        """
         if window_ns < 2:
             raise ValueError(f"clock window is {window_ns} ns; give at least 2")
         self._half_ns = window_ns // 2
@@ -56,7 +60,11 @@ class EchoClock:
     """
 
     def __init__(self, window_ns: int = 60_000_000_000) -> None:
-        """`window_ns`: how long one quick exchange counts [ns]; at 50 ppm of drift, 60 s are 3 ms."""
+        """`window_ns`: how long one quick exchange counts [ns]; at 50 ppm of drift, 60 s are 3 ms.
+
+        Raises:
+            ValueError: the window is shorter than 2 ns.
+        """
         if window_ns < 2:
             raise ValueError(f"clock window is {window_ns} ns; give at least 2")
         self._half_ns = window_ns // 2

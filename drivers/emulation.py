@@ -52,9 +52,14 @@ def at_rate(clip: MotionClip, rate_hz: float | None) -> MotionClip:
 def port_or(port: int | None, default: int) -> int:
     """A port to send to; raises EmulatorError for one that is none."""
     port = default if port is None else port
+    check_port(port)
+    return port
+
+
+def check_port(port: int) -> None:
+    """Raises EmulatorError for a port that is none."""
     if not 1 <= port <= 65535:
         raise EmulatorError(f"port {port} is not between 1 and 65535")
-    return port
 
 
 def shown_frame(number: int, fps: float, freeze_at_s: float | None, freeze_s: float) -> int:

@@ -71,7 +71,11 @@ class Reconnect:
         self.connections += 1
 
     def failed(self, now_ns: int, why: str) -> None:
-        """The attempt failed or the connection ended; says the next one due after the current wait, which grows."""
+        """The attempt failed or the connection ended; the next one is due after the current wait, which grows.
+
+        Raises:
+            ValueError: nothing was tried.
+        """
         if self.phase is Phase.WAITING:
             raise ValueError("nothing was tried that could fail")
         held_ns = now_ns - self._since_ns

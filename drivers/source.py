@@ -27,6 +27,10 @@ class ProtocolError(SourceError, ValueError):
         self.reason = "malformed" if sentence is None else reason
 
 
+STALE_PERIODS = 3
+"""Frame periods without a new pose after which a source is STALE."""
+
+
 class SourceState(enum.IntEnum):
     """Where a source stands; 'streaming' is never inferred from an object's existence."""
 
@@ -35,9 +39,18 @@ class SourceState(enum.IntEnum):
     STREAMING = 1
     """Frames arrive."""
     STALE = 2
-    """Frames arrived before, none in the last 3 periods."""
+    """Frames arrived before, none in the last `STALE_PERIODS` periods."""
     CLOSED = 3
     """Ended, by us or by the file's end."""
+
+
+def state_of(*, is_open: bool, newest_ns: int | None, now_ns: int, hz: float) -> SourceState:
+    """Where a source stands at `now_ns` whose newest pose came at `newest_ns` (None: none yet) at a rate of `hz`."""
+    if not is_open:
+        return SourceState.CLOSED
+    if newest_ns is None:
+        return SourceState.CONNECTING
+    return SourceState.STREAMING if now_ns - newest_ns <= STALE_PERIODS * 1e9 / hz else SourceState.STALE
 
 
 @dataclass(slots=True)

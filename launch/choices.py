@@ -1,85 +1,82 @@
-"""Words on the command line that are checked before the parser: one sentence instead of a box.
-
-What a flag takes is read from its field's type, so that words of flags and words that stand alone are told apart
-wherever they are typed.
-"""
+"""Words on the command line that are checked before the parser: one sentence instead of a box."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
-import types
-import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
-
-import tyro
+from typing import Any
 
 from teleopd.launch.errors import CommandError
+from teleopd.launch.understood import Flag, Understood, choices_of, number_of, takes_all, understood
 
-_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
-
-
-class _Flag(NamedTuple):
-    """One flag, as the parser sees it."""
-
-    kind: Any
-    words: int | None
-    """That follow it; None: all up to the next flag."""
-
-
-class _Known(NamedTuple):
-    """What a command understands."""
-
-    flags: Mapping[str, _Flag]
-    positional: list[tuple[str, Any]]
-    verbs: Mapping[str, type]
-    """Commands of its own, as those of `teleop policy`."""
+_NUMBER = re.compile(r"-(inf|(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)$")
 
 
 def check_words(arguments: Sequence[str], commands: Mapping[str, type], under: str = "") -> None:
-    """Refuse an unknown command, a value that is none of its choices, and a word too many.
+    """Refuse what the parser would refuse at length: an unknown command or flag, a value that is none of its choices
+    or no number, a missing value, a word too many or too few. Where help is asked for, the parser gives it.
 
-    Everything else (missing values, unknown flags, numbers) is the parser's. `under`: command whose verbs these are.
+    Args:
+        arguments: the words after `teleop`, or after `under`.
+        commands: name -> class.
+        under: command whose verbs these are, with a space after it.
 
     Raises:
         CommandError: with the offending word and the valid ones.
     """
-    if not arguments or arguments[0].startswith("-"):
+    if not arguments or arguments[0].startswith("-") or {"-h", "--help"} & set(arguments):
         return
     command, tokens = arguments[0], list(arguments[1:])
     if command not in commands:
         raise CommandError(f"unknown command '{under}{command}'{_hint(command, commands)}")
-    known = _known(commands[command])
+    known = understood(commands[command])
+    if known.verbs and not tokens:
+        raise CommandError(f"{under}{command} needs one more word: {', '.join(known.verbs)}")
     if known.verbs:
-        return check_words(tokens, known.verbs, f"{under}{command} ")
-    waiting = list(known.positional)
+        check_words(tokens, known.verbs, f"{under}{command} ")
+    elif not any(token.startswith("--tyro-") for token in tokens):  # the parser's own, for completion in a shell
+        _check_tokens(f"{under}{command}", known, tokens)
+
+
+def _check_tokens(command: str, known: Understood, tokens: list[str]) -> None:
+    """What follows a command that has no verbs."""
+    waiting, given = list(known.positional), set[str]()
+    for_help = f"teleop {command} --help"
     while tokens:
         token = tokens.pop(0)
-        if not _is_flag(token):
-            if not waiting:
-                flags = f"teleop {under}{command} --help lists its flags"
-                raise CommandError(f"{under}{command} takes no further word, and '{token}' is one; {flags}")
-            _check(*waiting[0], token)
-            if typing.get_origin(waiting[0][1]) is not tuple:  # such a one takes every word that follows
-                waiting.pop(0)
+        if _is_flag(token):
+            name = _name(token)
+            if name not in known.flags:
+                near = difflib.get_close_matches(name, known.flags, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"{for_help} lists them"
+                raise CommandError(f"{command} has no flag {name}; {hint}")
+            for value in _checked_values(token, name, known.flags[name], tokens, for_help):
+                _check(name, known.flags[name].kind, value)
+            given.add(name)
             continue
-        name = _name(token)
-        flag = known.flags.get(name)
-        if flag is None:
-            return
-        values = _values(token, flag, tokens)
-        if flag.words and len(values) < flag.words:
-            return
-        for value in values:
-            _check(name, flag.kind, value)
+        if not waiting:
+            raise CommandError(f"{command} takes no further word, and '{token}' is one; {for_help} lists its flags")
+        _check(waiting[0].name, waiting[0].kind, token)
+        given.add(waiting[0].name)
+        if not takes_all(waiting[0].kind):
+            waiting.pop(0)
+    needed = {word.name: word.kind for word in known.positional if word.required}
+    needed |= {name: flag.kind for name, flag in known.flags.items() if flag.required}
+    for name in needed:
+        if name not in given:
+            valid = ", ".join(choices_of(needed[name]))
+            raise CommandError(f"{command} needs {name}{f': {valid}' if valid else f'; {for_help} says what it is'}")
 
 
 def joined(arguments: Sequence[str], commands: Mapping[str, type]) -> list[str]:
     """The same words with every flag that takes any number of them, and was typed more than once, in one place: the
     parser keeps the last one only."""
-    known = _known(commands[arguments[0]]) if arguments and arguments[0] in commands else _Known({}, [], {})
+    if not arguments or arguments[0] not in commands:
+        return list(arguments)
+    known = understood(commands[arguments[0]])
+    if known.verbs:
+        return [arguments[0], *joined(arguments[1:], known.verbs)]
     found: list[str | list[str]] = []
     many: dict[str, list[str]] = {}
     tokens = list(arguments)
@@ -96,55 +93,15 @@ def joined(arguments: Sequence[str], commands: Mapping[str, type]) -> list[str]:
     return [word for part in found for word in (part if isinstance(part, list) else [part])]
 
 
-def _known(command: type, prefix: str = "--") -> _Known:
-    hints = typing.get_type_hints(command, include_extras=True)
-    flags: dict[str, _Flag] = {}
-    positional: list[tuple[str, Any]] = []
-    verbs: dict[str, type] = {}
-    for field in dataclasses.fields(command):
-        kind, marks = _bare(hints[field.name])
-        flag = prefix + field.name.replace("_", "-")
-        if tyro.conf.Positional in marks:
-            positional.append((field.name, kind))
-        elif dataclasses.is_dataclass(kind):
-            flags |= _known(typing.cast(type, kind), f"{flag}.").flags
-        elif kind is bool:
-            no = f"{flag.rpartition('.')[0]}.no-" if "." in flag else "--no-"
-            flags |= dict.fromkeys((flag, no + field.name.replace("_", "-")), _Flag(kind, 0))
-        elif typing.get_origin(kind) is tuple:
-            flags[flag] = _Flag(kind, 1 if tyro.conf.UseAppendAction in marks else None)
-        else:
-            verbs |= _verbs(kind)
-            flags[flag] = _Flag(kind, 1)
-    return _Known(flags, positional, verbs)
-
-
-def _verbs(kind: Any) -> dict[str, type]:
-    """Commands that a union of annotated classes names; empty for every other type."""
-    parts = [_bare(part) for part in typing.get_args(kind)]
-    return {mark.name: part for part, marks in parts for mark in marks if isinstance(part, type)}
-
-
-def _bare(hint: Any) -> tuple[Any, Sequence[Any]]:
-    """A type without its annotations, and these."""
-    if typing.get_origin(hint) is not typing.Annotated:
-        return hint, ()
-    kind, *marks = typing.get_args(hint)
-    return kind, marks
-
-
-def _choices(kind: Any) -> list[str]:
-    """The words a Literal allows; empty for every other type, and where a choice is no word."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return [word for part in typing.get_args(kind) for word in _choices(part)]
-    found = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
-    return [word for word in found if isinstance(word, str)]
-
-
 def _check(shown: str, kind: Any, value: str) -> None:
-    valid = _choices(kind)
+    valid, number = choices_of(kind), number_of(kind)
     if valid and value not in valid:
         raise CommandError(f"{shown} is '{value}'; choose one of: {', '.join(valid)}")
+    if number is not None and value != "None":  # which the parser takes for "not given"
+        try:
+            number(value)
+        except ValueError:
+            raise CommandError(f"{shown} is '{value}'; give a {'whole ' if number is int else ''}number") from None
 
 
 def _is_flag(token: str) -> bool:
@@ -157,7 +114,16 @@ def _name(token: str) -> str:
     return "--" + name[2:].replace("_", "-") if name.startswith("--") else name
 
 
-def _values(token: str, flag: _Flag, tokens: list[str]) -> list[str]:
+def _checked_values(token: str, name: str, flag: Flag, tokens: list[str], for_help: str) -> list[str]:
+    values = _values(token, flag, tokens)
+    if flag.words == 0 and values:
+        raise CommandError(f"{name} takes no value, and '{token}' gives it one; {for_help} says more")
+    if flag.words and len(values) < flag.words:
+        raise CommandError(f"{name} has no value; {for_help} says what it takes")
+    return values
+
+
+def _values(token: str, flag: Flag, tokens: list[str]) -> list[str]:
     """What was typed for a flag; takes it from `tokens`."""
     _, equals, value = token.partition("=")
     if equals:

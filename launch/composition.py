@@ -10,6 +10,7 @@ from typing import Any
 from teleopd.drivers.source import Source
 from teleopd.launch import registry
 from teleopd.launch.config import RunConfig
+from teleopd.launch.console_access import check_certificate
 from teleopd.launch.preparation import prepare_solver
 from teleopd.launch.processes import Processes
 from teleopd.launch.qualification import require_record
@@ -42,6 +43,7 @@ class Composition:
         self.model: RobotModel = registry.load("robot", config.robot)
         registry.check("link", config.link)
         self._link_options = link_options(config)
+        check_certificate(config)
         self.check_source()
         self.policy = self._resolved()
         SafetyLimits.of(self.model, overrides=config.safety)  # refuses a loosened or unknown limit
@@ -52,6 +54,8 @@ class Composition:
             load_operator(Path(self.operator))
         self.record = recording_folder(config)
         """Where episodes go; None: nothing is recorded."""
+        self.hand: VirtualHand | None = None
+        """On a robot that may be a virtual one, from `start` on; whoever starts closes it, also after a failure."""
         self._telemetry = telemetry_settings(config, self.model, self.policy)
 
     def _resolved(self) -> ResolvedPolicy | None:
@@ -105,8 +109,8 @@ class Composition:
 
     def start(
         self, session: Session, processes: Processes, say: Callable[[str], None], ending: Callable[[], bool]
-    ) -> VirtualHand | None:
-        """Start every process but the console; the hand on a virtual robot, where there is one.
+    ) -> None:
+        """Start every process but the console, and take the hand on a virtual robot, where there is one.
 
         `ending`: the end was asked for, and waiting for the robot to prove that it is virtual is over.
         """
@@ -114,15 +118,13 @@ class Composition:
         start_recorder(processes, session, self.record, config, self.model, self.policy, self.operator)
         start_telemetry(processes, session, config.robot, self._telemetry)
         self.prepare_source(say)
-        hand = None
         if self.drives:
-            hand = open_hand(config, session, self.model, say)
-            require_virtual(hand, config, ending)
+            self.hand = open_hand(config, session, self.model, say)
+            require_virtual(self.hand, config, ending)
             self._start_robot(session, processes)
         else:
             say("kinematic preview" if config.kinematic else absent_sentence(self.model))
         self.start_source(processes, session, say)
-        return hand
 
     def _start_robot(self, session: Session, processes: Processes) -> None:
         config = self.config

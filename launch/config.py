@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,13 +99,15 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     standby: bool = True
     """Keep a second policy process warm that takes over when the first goes silent."""
     physics_hz: float = 1000.0
-    """Physics rate of the virtual robot."""
+    """Physics rate of the virtual robot [Hz]: 500, 1000 or 2000."""
     seed: int = 0
+    """Seed of the perturbation."""
     perturbation: str = "none"
-    """Named perturbation of the virtual robot."""
+    """Named perturbation of the virtual robot; `teleop serve --help` lists them."""
     view: bool = True
     """Start the browser view."""
     view_port: int = 8765
+    """Port of the browser view."""
     view_host: str = "127.0.0.1"
     """Address that the browser view listens on."""
     view_certificate: str = ""
@@ -161,6 +164,14 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 KEYS = tuple(field.name for field in msgspec.structs.fields(RunConfig))
+SERVED_PHYSICS_HZ = (500, 1000, 2000)
+"""Rates of the virtual robot's physics that its 500 Hz LowState divides."""
+_OF_ANOTHER_TYPE = re.compile(r"Expected `(.*)`, got `(.*)` - at `\$\.(.*)`")
+_PLAIN = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "object": "a table",
+    "array": "a list", "date": "a date", "datetime": "a time", "time": "a time",
+}  # fmt: skip
+"""What msgspec calls the types of TOML, in plain words."""
 NOT_FROM_ENVIRONMENT = ("safety", "compliance", "camera", "unqualified", "release_controller")
 """Tables, and what an operator decides anew for each run."""
 
@@ -171,17 +182,14 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
     Raises:
         ConfigError: an unknown key (names the nearest known one) or a value of the wrong type.
     """
-    merged: dict[str, Any] = dict(_from_file(file)) if file else {}
+    merged = _from_file(file) if file else {}
     merged.update(_from_environment(os.environ if environ is None else environ))
     given = {key: value for key, value in flags.items() if value is not None}
     for table in ("compliance", "safety", "device", "camera"):
         if isinstance(merged.get(table), dict) and table in given:
             given[table] = {**merged[table], **given[table]}
     merged.update(given)
-    try:
-        config = msgspec.convert(merged, RunConfig, strict=True)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"configuration: {error}") from None
+    config = _converted(merged, "configuration")
     _check_ranges(config)
     return config
 
@@ -217,8 +225,9 @@ def _check_ranges(config: RunConfig) -> None:
         raise ConfigError(f"log_format '{config.log_format}' is not one of: text, json")
     if config.solver not in SOLVERS:
         raise ConfigError(f"solver '{config.solver}' is not one of: {', '.join(SOLVERS)}")
-    if not 500 <= config.physics_hz <= 10_000 or config.physics_hz % 500:
-        raise ConfigError(f"physics_hz is {config.physics_hz:g}; give a multiple of 500, up to 10000")
+    if config.physics_hz not in SERVED_PHYSICS_HZ:
+        valid = ", ".join(map(str, SERVED_PHYSICS_HZ))
+        raise ConfigError(f"physics_hz is {config.physics_hz:g}; choose one of: {valid}")
     if config.auto_engage and config.link != "sim":
         raise ConfigError(f"auto_engage is refused on link '{config.link}': only a virtual robot may engage by itself")
     if config.auto_arm and config.link != "sim":
@@ -244,12 +253,34 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from None
-    for key in table:
-        if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(KEYS)}"
-            raise ConfigError(f"{file}: unknown key '{key}'{hint}")
+    _check_keys(table, RunConfig, f"{file}: unknown key ")
+    if isinstance(table.get("compliance"), dict):
+        _check_keys(table["compliance"], ComplianceConfig, f"{file}: compliance has no key ")
+    _converted(table, str(file))
     return table
+
+
+def _check_keys(table: Mapping[str, Any], kind: type[msgspec.Struct], unknown: str) -> None:
+    known = [field.name for field in msgspec.structs.fields(kind)]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+            raise ConfigError(f"{unknown}'{key}'{hint}")
+
+
+def _converted(table: Mapping[str, Any], where: str) -> RunConfig:
+    """The table as a configuration; where a value has another type, one sentence that begins with `where`."""
+    try:
+        return msgspec.convert(table, RunConfig, strict=True)
+    except msgspec.ValidationError as error:
+        said = _OF_ANOTHER_TYPE.fullmatch(str(error))
+        if said is None:
+            raise ConfigError(f"{where}: {error}") from None
+        wanted, got = (" or ".join(_PLAIN.get(word, word) for word in part.split(" | ")) for part in said.group(1, 2))
+        key = said[3].replace("[...]", "")
+        part = " " if key == said[3] else ": one of its values "
+        raise ConfigError(f"{where}: {key}{part}is {got}; give {wanted}") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

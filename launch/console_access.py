@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from teleopd.launch.config import RunConfig
+from teleopd.launch.config import ConfigError, RunConfig
 from teleopd.launch.processes import Processes
 from teleopd.robots.ipc.session import Session
 from teleopd.service.console.access import Access, Role, Tokens
@@ -67,11 +67,32 @@ def _keep(path: Path, tokens: Tokens) -> None:
         file.write(text)
 
 
-def console_access(config: RunConfig, say: Callable[[str], object]) -> Access:
-    """What the console process serves, and where; says the addresses to open."""
+def check_certificate(config: RunConfig) -> None:
+    """Before anything runs.
+
+    Raises:
+        ConfigError: a key without its certificate.
+        CertificateRefused: files that do not hold a certificate and its key.
+    """
+    if not config.view:
+        return
+    if config.view_private_key and not config.view_certificate:
+        raise ConfigError("view_private_key is given without view_certificate; TLS needs the certificate")
+    if config.view_certificate:
+        from teleopd.service.console.tls import server_context
+
+        server_context(_access(config, Tokens("", "")))
+
+
+def _access(config: RunConfig, tokens: Tokens) -> Access:
     certificate = Path(config.view_certificate).expanduser() if config.view_certificate else None
     key = Path(config.view_private_key).expanduser() if config.view_private_key else None
-    return Access(config.view_port, load_tokens(token_file(), say), config.view_host, certificate, key)
+    return Access(config.view_port, tokens, config.view_host, certificate, key)
+
+
+def console_access(config: RunConfig, say: Callable[[str], object]) -> Access:
+    """What the console process serves, and where; says the addresses to open."""
+    return _access(config, load_tokens(token_file(), say))
 
 
 def say_addresses(access: Access, say: Callable[[str], object]) -> None:

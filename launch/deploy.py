@@ -90,7 +90,11 @@ def plan(root: Path, teleop: Path, robot: str) -> list[Planned]:
 
 
 def write(planned: list[Planned]) -> Iterator[str]:
-    """Write them, whole files at once; says what was done to each."""
+    """Write them, whole files at once; says what was done to each.
+
+    Raises:
+        CommandError: a file of that name is somebody else's.
+    """
     for one in planned:
         if one.keep and one.path.exists():
             yield f"kept   {one.path}"
@@ -121,10 +125,10 @@ def _ours(path: Path) -> bool:
     return path.read_text(errors="replace").startswith(MARK)
 
 
-def motors_held(folder: Path | None = None) -> list[str]:
+def motors_held() -> list[str]:
     """Robots whose motors a process still writes to."""
     held = []
-    for lock in sorted((folder or runtime_dir()).glob("*/motors.lock")):
+    for lock in sorted(runtime_dir().glob("*/motors.lock")):
         with lock.open("r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

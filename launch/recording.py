@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from teleopd.drivers.human_pose import MVN_SEGMENTS
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
+from teleopd.launch.outputs import output_folder
 from teleopd.launch.processes import Processes
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import RobotModel
@@ -50,16 +50,7 @@ def recording_folder(config: RunConfig) -> Path | None:
     if importlib.util.find_spec("mcap") is None:
         raise CommandError("recording needs mcap; install it with: pip install 'teleopd[capture]'")
     cameras_of(config)
-    folder = Path(config.record).expanduser().absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise CommandError(f"--record {folder} is a file; give a folder") from None
-    except OSError as error:
-        raise CommandError(f"--record {folder} cannot be made: {error.strerror}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise CommandError(f"--record {folder} may not be written to")
-    return folder
+    return output_folder("--record", Path(config.record))
 
 
 def cameras_of(config: RunConfig) -> tuple[CameraSpec, ...]:

@@ -29,8 +29,8 @@ from teleopd.launch.silence import replace_hung
 from teleopd.launch.sounds import Sounds
 from teleopd.launch.watchdog import Notifier, Watchdog
 from teleopd.robots.ipc.session import SessionOwner
-from teleopd.robots.links.hand import VirtualHand
 from teleopd.robots.links.sim.wire import VirtualTruth
+from teleopd.robots.rates import freeze_collector
 from teleopd.safety.gate import GATE_STEPS
 from teleopd.safety.operator import OperatorWriter
 from teleopd.safety.words import Cause, Mode, SafetyStatus
@@ -79,7 +79,6 @@ class ServiceRun:
         self._watchdog = Watchdog(self._notifier)
         self._log = RunLog(config, self.parts.model, self.parts.policy_name)
         self._cpu = ProcessCpu()
-        self._hand: VirtualHand | None = None
         self._setup: SetupChoice | None = None
         self._battery = BatteryWarning()
 
@@ -135,8 +134,8 @@ class ServiceRun:
         finally:
             processes.end()
             self._sounds.close()
-            if self._hand is not None:
-                self._hand.close()
+            if self.parts.hand is not None:
+                self.parts.hand.close()
             owner.close()
             self._log.close()
             self._notifier.close()
@@ -149,7 +148,8 @@ class ServiceRun:
 
     def _compose(self, owner: SessionOwner, processes: Processes) -> None:
         config, session, parts = self.config, owner.session, self.parts
-        self._hand = self._operating.hand = parts.start(session, processes, self.say, lambda: self._script.ending)
+        parts.start(session, processes, self.say, lambda: self._script.ending)
+        self._operating.hand = parts.hand
         if config.view:
             facts = facts_of(config, parts.model, parts.policy, has_source="source" in processes.children)
             self._setup = SetupChoice(config, facts, session, processes, self._bus, parts.source_of, parts.operator)
@@ -157,6 +157,7 @@ class ServiceRun:
         identity = RunIdentity(config.robot, config.source, parts.policy_name or None, config.sha256, GATE_STEPS)
         self._collector = RunCollector(parts.model, identity, time.monotonic_ns())
         self._trace = TraceRecorder(keep=bool(config.video))
+        freeze_collector()  # who holds the deadman of a run that engages alone must not pause
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Says nothing: the loop may be in the middle of printing."""
@@ -208,7 +209,7 @@ class ServiceRun:
                 live.stop()
 
     def _watch_truth(self) -> None:
-        truth: VirtualTruth | None = self._hand.truth() if self._hand else None
+        truth: VirtualTruth | None = self.parts.hand.truth() if self.parts.hand else None
         if truth is None:
             return
         if truth.fallen:

@@ -61,10 +61,9 @@ def choices(config: RunConfig) -> tuple[str, ...]:
 
 
 def facts_of(
-    config: RunConfig, model: RobotModel, policy: ResolvedPolicy | None, *, has_source: bool = True,
-    arguments: Sequence[str] = (),
-) -> RunFacts:  # fmt: skip
-    """What the page says of the run. `arguments`: the command line; default: that of this process."""
+    config: RunConfig, model: RobotModel, policy: ResolvedPolicy | None, *, has_source: bool = True
+) -> RunFacts:
+    """What the page says of the run; the commands it offers are this process's own with another policy."""
     keeps = ""
     if not has_source:
         keeps = "targets come from another program, so there is no source to choose"
@@ -74,9 +73,8 @@ def facts_of(
         keeps = "this run taps its source: start it anew to change it"
     drives = policy is not None or config.mode == "arms"
     name = policy.card.name if policy else ""
-    words = list(arguments or sys.argv)
     offered = () if config.kinematic or config.mode == "arms" else _policies(model)
-    commands = tuple((each, command_with(words, each)) for each in offered)
+    commands = tuple((each, command_with(sys.argv, each)) for each in offered)
     sources = () if keeps else choices(config)
     return RunFacts(config.source, config.operator, name, sources, keeps, commands, drives)
 

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from teleopd.drivers.motion_file.library import find_motion
 from teleopd.drivers.source import Source, SourceUnavailable
+from teleopd.drivers.tap.capture import check_capture
 from teleopd.drivers.tap.tapped import TappedSource, check_recordable
 from teleopd.drivers.tap.writer import TapWriter
 from teleopd.launch import registry
@@ -20,6 +22,7 @@ def source_options(config: RunConfig) -> dict[str, Any]:
     Raises:
         UnknownName: the source is not registered.
         ConfigError: it needs an option that is missing.
+        SourceUnavailable: its file is not there or cannot be what it plays; or its packets cannot be tapped.
     """
     registry.check("source", config.source)
     if config.character >= 0 and config.source != "xsens":
@@ -33,6 +36,7 @@ def source_options(config: RunConfig) -> dict[str, Any]:
     if config.source == "motion_file":
         if not config.motion:
             raise ConfigError("source motion_file plays a motion; give one with --motion FILE or a built-in name")
+        find_motion(config.motion)
         return {"motion": config.motion, "loop": config.loop}
     if config.source == "stick" and not config.view:
         raise ConfigError("source stick is the buttons of the browser view; leave out --no-view")
@@ -62,6 +66,7 @@ def _tap_options(config: RunConfig) -> dict[str, Any]:
             f"keep_deadman is refused on link '{config.link}': a recorded deadman is nobody's hand, "
             "only a virtual robot may follow it"
         )
+    check_capture(Path(config.file).expanduser())
     return {"file": config.file, **options}
 
 

@@ -43,26 +43,26 @@ def telemetry_settings(
         importlib.metadata.version("teleopd"), GATE_STEPS,
         broker=broker(
             config.mqtt, user=config.mqtt_user, password_file=config.mqtt_password_file, tls=config.mqtt_tls,
-            ca_file=config.mqtt_ca,
+            ca_file=config.mqtt_ca, flags="--mqtt-",
         ) if config.mqtt else None,
         metrics_host=config.metrics_host, metrics_port=config.metrics_port,
     )  # fmt: skip
 
 
-def broker(text: str, *, user: str, password_file: str, tls: bool, ca_file: str) -> Broker:
-    """A broker as a user names it.
+def broker(text: str, *, user: str, password_file: str, tls: bool, ca_file: str, flags: str = "--") -> Broker:
+    """A broker as a user names it; `flags`: what the command's flags for the two files begin with.
 
     Raises:
         CommandError: it is none, or a file that was named cannot be read.
     """
     password = ""
     if password_file:
-        lines = _read(password_file, "mqtt-password-file").splitlines()
+        lines = _read(password_file, f"{flags}password-file").splitlines()
         password = lines[0].strip() if lines else ""
         if not password:
-            raise CommandError(f"--mqtt-password-file {password_file}: write the password in its first line")
+            raise CommandError(f"{flags}password-file {password_file}: write the password in its first line")
     if ca_file:
-        _read(ca_file, "mqtt-ca")
+        _read(ca_file, f"{flags}ca")
     try:
         return broker_of(text, user=user, password=password, tls=tls, ca_file=ca_file)
     except ValueError as error:
@@ -74,7 +74,7 @@ def _read(path: str, flag: str) -> str:
         return Path(path).expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise CommandError(f"--{flag} {path} cannot be read: {why}") from None
+        raise CommandError(f"{flag} {path} cannot be read: {why}") from None
 
 
 def start_telemetry(

@@ -1,7 +1,7 @@
 """Frame checks R1 to R5: is this pose a person's, in order, fresh, where a person could have moved to, the same body?
 
 Pure: time enters as `now_ns`, a verdict comes out, counters say how often which check refused. The motion is never made
-to follow a jump: after `JUMP_FRAMES` frames that agree with each other in a new place, the checks accept the place as a
+to follow a jump: after `jump_frames` frames that agree with each other in a new place, the checks accept the place as a
 restart, and the retargeter acquires it anew without moving the reference's root.
 """
 
@@ -28,16 +28,16 @@ class Threshold(NamedTuple):
 
 
 THRESHOLDS: Mapping[str, Threshold] = {
-    "reach_m": Threshold(10.0, "m", "safety.md 2.2 R1: |pos| > 10 m, taken from where the source was bound"),
+    "reach_m": Threshold(10.0, "m", "R1, design: |pos| > 10 m, taken from where the source was bound"),
     "world_m": Threshold(50.0, "m", "absolute backstop: no capture volume is larger; catches cm and mm at first frame"),
     "body_span_m": Threshold(3.0, "m", "no body is farther from its pelvis: 2.5 m person, arm raised, 1.9 m"),
-    "quat_norm_min": Threshold(0.9, "1", "safety.md 2.2 R1"),
-    "quat_norm_max": Threshold(1.1, "1", "safety.md 2.2 R1"),
-    "height_min_m": Threshold(1.0, "m", "service brief: people are 1.0 to 2.5 m tall"),
-    "height_max_m": Threshold(2.5, "m", "service brief: people are 1.0 to 2.5 m tall"),
+    "quat_norm_min": Threshold(0.9, "1", "R1, design: norm 1 to within a tenth"),
+    "quat_norm_max": Threshold(1.1, "1", "R1, design: norm 1 to within a tenth"),
+    "height_min_m": Threshold(1.0, "m", "R1, design: people are 1.0 to 2.5 m tall"),
+    "height_max_m": Threshold(2.5, "m", "R1, design: people are 1.0 to 2.5 m tall"),
     "legs_per_height": Threshold(0.491, "1", "thigh 0.245 + shank 0.246 of stature (Drillis and Contini 1966)"),
-    "root_step_m": Threshold(0.5, "m", "safety.md 2.2 R4, per frame of 1/60 s"),
-    "turn_rad": Threshold(math.radians(60.0), "rad", "safety.md 2.2 R4, per frame of 1/60 s"),
+    "root_step_m": Threshold(0.5, "m", "R4, design, per frame of 1/60 s"),
+    "turn_rad": Threshold(math.radians(60.0), "rad", "R4, design, per frame of 1/60 s"),
     "turn_extremity_rad": Threshold(
         math.radians(150.0), "rad",
         "hands, feet, toes: real takes flip wrists (CMU 131_01: 65 deg in 8 ms); the joint speed box bounds it",
@@ -46,8 +46,8 @@ THRESHOLDS: Mapping[str, Threshold] = {
     "step_scale_min": Threshold(0.5, "1", "faster sources: jitter of stamps must not tighten R4 further"),
     "root_scale_max": Threshold(1.0, "1", "slower sources and gaps: 0.5 m is a teleport however long it took"),
     "turn_scale_max": Threshold(2.0, "1", "slower sources: a boxer's hand turns 60 deg in 33 ms; 120 deg is a flip"),
-    "jump_frames": Threshold(3.0, "frames", "safety.md 2.2 R4: reject up to 3, then it is a dropout"),
-    "frozen_ms": Threshold(200.0, "ms", "safety.md 2.2 R3: bit-identical body; live sensors are never bit-identical"),
+    "jump_frames": Threshold(3.0, "frames", "R4, design: up to 3 are rejected, then it is a restart"),
+    "frozen_ms": Threshold(200.0, "ms", "R3, design: bit-identical body; live sensors are never bit-identical"),
     "limb_change": Threshold(0.2, "1", "R5: rigid skeletons keep lengths to 0.1 %; exchanged hands: over 50 %"),
     "limb_slack_m": Threshold(0.02, "m", "R5: 3 mm of noise at both ends of a short forearm"),
     "limb_steady_s": Threshold(1.0, "s", "R5: other lengths that last are another body, measured anew"),

@@ -17,9 +17,9 @@ CHEST_RAD = np.deg2rad(0.4)
 """Pitch of the chest, either way; a few millimetres at the shoulders."""
 
 
-def breathe(turns: Array, fps: float, first_s: float = 0.0) -> Array:
-    """Joint-local rotations (T, 23, 4) with the chest's sway added, from time `first_s` on."""
-    t_s = first_s + np.arange(len(turns)) / fps
+def breathe(turns: Array, fps: float) -> Array:
+    """Joint-local rotations (T, 23, 4) with the chest's sway added."""
+    t_s = np.arange(len(turns)) / fps
     swayed = turns.copy()
     chest = SEGMENT["T12"]
     pitch = CHEST_RAD * np.sin(2.0 * np.pi * t_s / PERIOD_S)

@@ -1,4 +1,4 @@
-"""`load_motion`: a built-in motion by name or a BVH file by path, for sources and emulators alike."""
+"""A built-in motion by name or a BVH file by path, for sources and emulators alike."""
 
 from __future__ import annotations
 
@@ -26,9 +26,25 @@ def load_motion(motion: str | os.PathLike[str], *, unit_m: float | None = None) 
     Raises:
         MotionFileError: unknown name, unreadable file, or a file that is not a person's motion.
     """
+    path = find_motion(motion)
+    if path is None:
+        return built_in(os.fspath(motion))
+    try:
+        content = path.read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        raise MotionFileError(f"{os.fspath(motion)} cannot be read: {error.strerror}") from error
+    return clip_from_bvh(parse_bvh(content, path.name), path.stem, unit_m=unit_m)
+
+
+def find_motion(motion: str | os.PathLike[str]) -> Path | None:
+    """The file of a motion, not yet read; None for a built-in one.
+
+    Raises:
+        MotionFileError: unknown name, or a file that cannot be a person's motion.
+    """
     text = os.fspath(motion)
     if text in MOTIONS:
-        return built_in(text)
+        return None
     path = Path(text).expanduser()
     if not path.exists():
         close = difflib.get_close_matches(text, MOTIONS, n=1)
@@ -43,13 +59,7 @@ def load_motion(motion: str | os.PathLike[str], *, unit_m: float | None = None) 
             f"{text} is a robot motion (joint angles of a robot), which has no person to follow; "
             f"give a person's motion: a BVH file or one of {', '.join(MOTIONS)}"
         )
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise MotionFileError(f"{text}: {size} bytes; at most {MAX_BYTES} are read")
-        content = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError as error:
-        if isinstance(error, MotionFileError):
-            raise
-        raise MotionFileError(f"{text} cannot be read: {error.strerror}") from error
-    return clip_from_bvh(parse_bvh(content, path.name), path.stem, unit_m=unit_m)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise MotionFileError(f"{text}: {size} bytes; at most {MAX_BYTES} are read")
+    return path

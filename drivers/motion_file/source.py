@@ -13,10 +13,7 @@ from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.leads import with_leads
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.drivers.motion_file.looping import Loop
-from teleopd.drivers.source import SourceCounters, SourceState
-
-STALE_PERIODS = 3
-"""Frame periods without a delivery after which a source is stale."""
+from teleopd.drivers.source import SourceCounters, SourceState, state_of
 
 
 class MotionFileSource:
@@ -68,12 +65,8 @@ class MotionFileSource:
     @property
     def state(self) -> SourceState:
         """CONNECTING once open, STREAMING, STALE when nobody took a frame for 3 periods, CLOSED before and after."""
-        if not self._open:
-            return SourceState.CLOSED
-        if self._newest_ns is None:
-            return SourceState.CONNECTING
-        age_s = (self._clock_ns() - self._newest_ns) / 1e9
-        return SourceState.STALE if age_s * self.clip.fps > STALE_PERIODS else SourceState.STREAMING
+        now_ns = self._clock_ns()
+        return state_of(is_open=self._open, newest_ns=self._newest_ns, now_ns=now_ns, hz=self.clip.fps)
 
     async def open(self) -> None:
         """Start anew; the file was read at construction."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from teleopd.drivers.emulation import EmulatorError, at_rate, fault_plan, port_or, shown_frame
+from teleopd.drivers.emulation import EmulatorError, at_rate, check_port, fault_plan, port_or, shown_frame
 from teleopd.drivers.human_pose import Array
 from teleopd.drivers.motion_file.clip import SEGMENT, MotionClip
 from teleopd.drivers.motion_file.resampling import null_pose
@@ -145,7 +145,7 @@ class NatNetEmulator:
             raise EmulatorError(f"NatNet version is '{options.natnet}'; choose {', '.join(VERSIONS)}")
         self.clip = at_rate(clip, options.rate_hz)
         self.port = port_or(options.port, wire.COMMAND_PORT)
-        port_or(options.data_port, wire.DATA_PORT)
+        check_port(options.data_port)
         if options.bodies not in BODY_COUNTS:
             raise EmulatorError(f"bodies is {options.bodies}; give 3 (head, hands), 4 (and pelvis), 6 (and feet) or 0")
         if not _is_group(options.group):

@@ -27,12 +27,11 @@ from teleopd.drivers.natnet.session import Session
 from teleopd.drivers.natnet.skeleton import UP_AXES, Person, Reader
 from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sequence import Order, SampleOrder
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState, SourceUnavailable
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState, SourceUnavailable, state_of
 from teleopd.drivers.udp import Address, Tap
 
 DECLARED_HZ = 120.0
 """Until the server says, or it is measured: Motive's usual camera rate."""
-STALE_PERIODS = 3
 TICK_S = 0.02
 """How often the session is asked what is due."""
 MODELS_PATIENCE_NS = 2_000_000_000
@@ -138,11 +137,8 @@ class NatNetSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: CLOSED before and after, STALE when no pose came for 3 periods."""
-        if self._ticking is None:
-            return SourceState.CLOSED
-        if self._rate.newest_ns is None:
-            return SourceState.CONNECTING
-        return SourceState.STREAMING if self._rate.is_fresh(now_ns, STALE_PERIODS) else SourceState.STALE
+        newest_ns, hz = self._rate.newest_ns, self._rate.hz
+        return state_of(is_open=self._ticking is not None, newest_ns=newest_ns, now_ns=now_ns, hz=hz)
 
     async def open(self) -> None:
         """Bind a socket and begin to connect; a server that is not there yet is waited for.

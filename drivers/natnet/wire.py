@@ -133,9 +133,9 @@ def encode(kind: Kind, payload: bytes = b"") -> bytes:
     return _HEADER.pack(kind, len(payload)) + payload
 
 
-def encode_hello(kind: Kind, name: str = "teleopd", natnet_version: tuple[int, int, int, int] = OUR_VERSION) -> bytes:
+def encode_hello(kind: Kind) -> bytes:
     """CONNECT or DISCOVERY, 268 B."""
-    return encode(kind, _HELLO.pack(_field(name), 1, 0, 0, 0, *natnet_version))
+    return encode(kind, _HELLO.pack(_field("teleopd"), 1, 0, 0, 0, *OUR_VERSION))
 
 
 def encode_server_info(info: ServerInfo) -> bytes:

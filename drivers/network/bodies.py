@@ -24,9 +24,7 @@ from teleopd.drivers.source import ProtocolError
 
 Flags = npt.NDArray[np.bool_]
 SMPL_JOINTS = tuple(name.lower() for name in skeleton.JOINTS)
-"""The 24 joints of SMPL, in its order."""
-UNUSED = ("left_hand", "right_hand")
-"""SMPL's palms have no MVN segment."""
+"""The 24 joints of SMPL, in its order. Its palms, left_hand and right_hand, have no MVN segment and are not used."""
 
 _CYCLE = [2, 0, 1]
 _CYCLE_WXYZ = [0, 3, 1, 2]

@@ -15,12 +15,11 @@ from teleopd.drivers.network.websocket import WebSocketListener
 from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sender import BoundSender
 from teleopd.drivers.sequence import Order, SampleOrder
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable, state_of
 from teleopd.drivers.udp import Address, Tap, UdpListener
 
 DECLARED_HZ = 30.0
 """Until it is measured: a camera, so that staleness is judged leniently."""
-STALE_PERIODS = 3
 HELD_UP_NS = 50_000_000
 """A frame that much later than the least delayed ones was held up, and over TCP more are right behind it."""
 TRANSPORTS = ("udp", "websocket")
@@ -97,11 +96,8 @@ class NetworkSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: CLOSED before and after, STALE when no pose came for 3 periods."""
-        if not self._newest.is_open:
-            return SourceState.CLOSED
-        if self._rate.newest_ns is None:
-            return SourceState.CONNECTING
-        return SourceState.STREAMING if self._rate.is_fresh(now_ns, STALE_PERIODS) else SourceState.STALE
+        newest_ns, hz = self._rate.newest_ns, self._rate.hz
+        return state_of(is_open=self._newest.is_open, newest_ns=newest_ns, now_ns=now_ns, hz=hz)
 
     async def open(self) -> None:
         """Listen.

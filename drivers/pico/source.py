@@ -24,12 +24,11 @@ from teleopd.drivers.pico.sdk_backend import SdkLink
 from teleopd.drivers.pico.stamps import StampOrder
 from teleopd.drivers.reconnect import Phase, Reconnect
 from teleopd.drivers.sequence import Order
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable, state_of
 from teleopd.drivers.udp import Tap
 
 DECLARED_HZ = 72.0
 """Until it is measured: the slowest display rate."""
-STALE_PERIODS = 3
 HELD_UP_NS = 50_000_000
 """A frame that much later than the least delayed ones was held up, and more are right behind it."""
 MAX_NAMED = 16
@@ -122,11 +121,8 @@ class PicoSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: STALE when no new body came for 3 periods, whatever else arrives."""
-        if not self._newest.is_open:
-            return SourceState.CLOSED
-        if self._rate.newest_ns is None:
-            return SourceState.CONNECTING
-        return SourceState.STREAMING if self._rate.is_fresh(now_ns, STALE_PERIODS) else SourceState.STALE
+        newest_ns, hz = self._rate.newest_ns, self._rate.hz
+        return state_of(is_open=self._newest.is_open, newest_ns=newest_ns, now_ns=now_ns, hz=hz)
 
     @property
     def extras(self) -> PicoExtras | None:

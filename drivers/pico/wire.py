@@ -72,11 +72,6 @@ def decode_feedback(data: bytes) -> Feedback:
     return feedback
 
 
-def decode_pid(data: bytes) -> int:
-    """Process id of a `VRPid`; raises ProtocolError."""
-    return _int32(next((value for number, value in _bounded(data) if number == 1), 0))
-
-
 def decode_control(data: bytes) -> Control:
     """A DeviceControlJson or SendBytesToDevice request; raises ProtocolError."""
     return Control(*_device_content(_check_size(data)))
@@ -122,10 +117,6 @@ def _device_content(data: bytes) -> tuple[str, bytes]:
         elif number == 2:
             content = _nested(value, "content")
     return device, content
-
-
-def _bounded(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    return _fields(_check_size(data))
 
 
 def _check_size(data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from teleopd.drivers.udp import Address
 DEVICES = ("xsens", "optitrack", "pico", "network", "vmc")
 MAX_FILE = 2 << 30
 """Largest file read [B]."""
+EMPTY = "is empty; a capture (pcap, pcapng) or one packet is expected"
 NOWHERE: Address = ("", 0)
 _CAPTURES = (b"\n\r\r\n", b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1")
 _POSE_SCHEMA = b"teleopd.pose/"
@@ -42,21 +44,38 @@ class Capture(NamedTuple):
     """Why the end of the file could not be read; '' for a whole file."""
 
 
+def check_capture(path: Path) -> None:
+    """Refuse, without reading it, a file that cannot be a capture.
+
+    Raises:
+        SourceUnavailable: it cannot be read, is empty or too large.
+    """
+    try:
+        found = path.stat()
+        if stat.S_ISFIFO(found.st_mode):  # could be opened once only
+            return
+        path.open("rb").close()
+    except OSError as error:
+        raise SourceUnavailable(f"cannot read {path}: {error.strerror}") from None
+    if found.st_size > MAX_FILE:
+        raise SourceUnavailable(f"{path} has {found.st_size} B; captures of up to {MAX_FILE} B are read")
+    if not found.st_size:
+        raise SourceUnavailable(f"{path} {EMPTY}")
+
+
 def read_capture(path: Path) -> Capture:
     """Read the whole file.
 
     Raises:
-        SourceUnavailable: it cannot be read, or is empty.
+        SourceUnavailable: it cannot be read, is empty or too large.
     """
+    check_capture(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE:
-            raise SourceUnavailable(f"{path} has {size} B; captures of up to {MAX_FILE} B are read")
         data = path.read_bytes()
     except OSError as error:
         raise SourceUnavailable(f"cannot read {path}: {error.strerror}") from None
     if not data:
-        raise SourceUnavailable(f"{path} is empty; a capture (pcap, pcapng) or one packet is expected")
+        raise SourceUnavailable(f"{path} {EMPTY}")
     if data[:4] not in _CAPTURES:
         return Capture([Arrival(0, 0, NOWHERE, NOWHERE, data)], "")
     arrivals: list[Arrival] = []

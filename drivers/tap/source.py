@@ -14,7 +14,7 @@ from teleopd.drivers.natnet.messages import Kind
 from teleopd.drivers.natnet.source import NatNetSource
 from teleopd.drivers.network.source import NetworkSource
 from teleopd.drivers.pico.source import PicoSource
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState, state_of
 from teleopd.drivers.tap.capture import DEVICES, Arrival, device_of, guess_device, read_capture
 from teleopd.drivers.udp import Address
 from teleopd.drivers.vmc import wire as vmc
@@ -23,7 +23,6 @@ from teleopd.drivers.xsens.source import XsensSource
 
 HARMLESS = frozenset({"stop"})
 """Recorded buttons that are handed on like an operator's: no other is anybody's hand, as with the deadman."""
-STALE_PERIODS = 3
 _TO_SERVER = (
     Kind.CONNECT, Kind.DISCOVERY, Kind.REQUEST, Kind.REQUEST_MODELDEF, Kind.REQUEST_FRAMEOFDATA, Kind.KEEPALIVE,
     Kind.ECHOREQUEST, Kind.DISCONNECT,
@@ -139,12 +138,8 @@ class TapSource:
     @property
     def state(self) -> SourceState:
         """CONNECTING until the first pose, STALE when none came for 3 periods, CLOSED before, after and at the end."""
-        if not self._open:
-            return SourceState.CLOSED
-        if self._newest_ns is None:
-            return SourceState.CONNECTING
-        fresh = self._clock_ns() - self._newest_ns <= STALE_PERIODS * 1e9 / self.nominal_hz
-        return SourceState.STREAMING if fresh else SourceState.STALE
+        now_ns = self._clock_ns()
+        return state_of(is_open=self._open, newest_ns=self._newest_ns, now_ns=now_ns, hz=self.nominal_hz)
 
     async def open(self) -> None:
         """Begin; the file was read at construction."""

@@ -12,14 +12,13 @@ from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
 from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sender import BoundSender
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, state_of
 from teleopd.drivers.udp import Address, Tap, UdpListener
 from teleopd.drivers.vmc import humanoid, wire
 from teleopd.drivers.vmc.assembly import FrameAssembler
 
 DECLARED_HZ = 60.0
 """Until it is measured: what most senders do."""
-STALE_PERIODS = 3
 CLOCK_BACK_S = 0.2
 """Sender time that goes back so far was restarted."""
 CLOCKS_APART_S = 1.0
@@ -78,11 +77,8 @@ class VmcSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: CLOSED before and after, STALE when no pose came for 3 periods."""
-        if not self._newest.is_open:
-            return SourceState.CLOSED
-        if self._rate.newest_ns is None:
-            return SourceState.CONNECTING
-        return SourceState.STREAMING if self._rate.is_fresh(now_ns, STALE_PERIODS) else SourceState.STALE
+        newest_ns, hz = self._rate.newest_ns, self._rate.hz
+        return state_of(is_open=self._newest.is_open, newest_ns=newest_ns, now_ns=now_ns, hz=hz)
 
     async def open(self) -> None:
         """Listen.

@@ -15,7 +15,7 @@ from teleopd.drivers.clock import ClockMap
 from teleopd.drivers.human_pose import MVN, Array, HumanPose, Skeleton
 from teleopd.drivers.newest import NewestPose
 from teleopd.drivers.sequence import Order, SampleOrder
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceState, SourceUnavailable, state_of
 from teleopd.drivers.udp import Address, Tap, UdpListener
 from teleopd.drivers.xsens import tables, wire
 from teleopd.drivers.xsens.characters import who_is_streamed
@@ -25,7 +25,6 @@ from teleopd.drivers.xsens.tcp import TcpListener
 
 DECLARED_HZ = 60.0
 """Until it is measured: the slowest suit (Awinda), so that staleness is judged leniently."""
-STALE_PERIODS = 3
 RATE_FRAMES = 300
 """Arrivals the measured rate is taken over: 5 s at 60 Hz."""
 RATE_AFTER_NS = 250_000_000
@@ -114,12 +113,8 @@ class XsensSource:
 
     def state_at(self, now_ns: int) -> SourceState:
         """Where the source stands at `now_ns`: CLOSED before and after, STALE when no pose came for 3 periods."""
-        if not self._newest.is_open:
-            return SourceState.CLOSED
-        if not self._arrivals:
-            return SourceState.CONNECTING
-        fresh = now_ns - self._arrivals[-1] <= STALE_PERIODS * 1e9 / self.nominal_hz
-        return SourceState.STREAMING if fresh else SourceState.STALE
+        newest_ns = self._arrivals[-1] if self._arrivals else None
+        return state_of(is_open=self._newest.is_open, newest_ns=newest_ns, now_ns=now_ns, hz=self.nominal_hz)
 
     async def open(self) -> None:
         """Listen.

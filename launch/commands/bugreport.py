@@ -10,6 +10,7 @@ from teleopd.launch import registry
 from teleopd.launch.bug_report import collect, write_archive
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
+from teleopd.launch.outputs import output_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,7 @@ class BugReport:
         if self.config is not None and not self.config.is_file():
             raise CommandError(f"--config {self.config} is not a file")
         out = self.out or Path(f"teleopd-bugreport-{datetime.now(UTC):%Y%m%dT%H%M%S}.tar.gz")
-        if not out.parent.is_dir() or out.is_dir():
-            raise CommandError(f"--out {out}: give a file in a folder that exists")
+        output_file("--out", out)
         files = collect(registry.load("robot", self.robot), self.config, self.log_folder)
         write_archive(files, out)
         for name, text in sorted(files.items()):

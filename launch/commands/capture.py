@@ -62,6 +62,8 @@ class Recover:
         from teleopd.service.capture.part_file import PART, RecordingError
         from teleopd.service.capture.recover import recover
 
+        if not self.paths:
+            raise CommandError(f"name a torn episode (*.mcap{PART}) or a folder of them")
         files = [p for path in self.paths for p in (sorted(path.glob(f"*{PART}")) if path.is_dir() else [path])]
         if not files:
             raise CommandError(f"nothing to recover: no *.mcap{PART} in {', '.join(map(str, self.paths))}")

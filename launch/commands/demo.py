@@ -17,6 +17,7 @@ from teleopd.drivers.motion_file.library import load_motion
 from teleopd.launch.commands.serve import parse_cameras, serve
 from teleopd.launch.config import resolve
 from teleopd.launch.flags import RobotFlag
+from teleopd.launch.outputs import output_folder
 
 LEAD_IN_S = 8.0
 """Time for the service to start, ready, arm and engage before the motion begins."""
@@ -87,7 +88,7 @@ class Demo:
         device = self._device(console)
         wire = WIRES[device]
         port = self.port or _free_port(wire.kind)
-        self.out.mkdir(parents=True, exist_ok=True)
+        output_folder("--out", self.out)
         config = resolve(
             {
                 "source": device, "robot": self.robot, "link": "sim", "policy": self.policy, "host": "127.0.0.1",

@@ -19,6 +19,7 @@ from rich.table import Table
 from teleopd.drivers.source import SourceError
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
+from teleopd.launch.outputs import output_file
 from teleopd.robots.model import RobotModel
 from teleopd.service.evaluation.clips import clip_name, find_clips, open_clip
 from teleopd.service.evaluation.disturbances import BadDisturbance, Disturbance, disturbances
@@ -123,10 +124,8 @@ class Eval:
             raise CommandError(f"--seconds is {self.seconds:g}; give a positive number")
         if not 0 <= self.jobs <= 256:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 for one a core")
-        if self.out is not None and not self.out.absolute().parent.is_dir():
-            raise CommandError(f"--out {self.out}: there is no folder {self.out.absolute().parent}")
-        if self.out is not None and self.out.is_dir():
-            raise CommandError(f"--out {self.out} is a folder; give a file")
+        if self.out is not None:
+            output_file("--out", self.out)
         if self.resume and self.out is None:
             raise CommandError("--resume needs the --out of the evaluation that was stopped")
 

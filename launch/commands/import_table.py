@@ -12,6 +12,7 @@ from rich.console import Console
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
+from teleopd.launch.outputs import output_file
 from teleopd.service.retarget.gmr_table import import_gmr, table_toml
 from teleopd.service.retarget.retargeter import table_path
 from teleopd.service.retarget.tables import load_table
@@ -37,6 +38,7 @@ class ImportTable:
         base = load_table(table_path(registry.load("robot", self.robot)))
         imported = import_gmr(text, base, where=str(self.file))
         out = self.out.expanduser()
+        output_file("--out", out)
         out.write_text(table_toml(imported.table))
         console = Console(highlight=False)
         console.print(f"wrote {out}; not carried over:")

@@ -20,6 +20,7 @@ from teleopd.drivers.source import SourceError
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
+from teleopd.launch.outputs import output_file
 from teleopd.robots.model import RobotModel
 from teleopd.robots.virtual.robot import VirtualRobot
 from teleopd.service.evaluation.clips import find_clips, open_clip
@@ -111,10 +112,8 @@ class Qualify:
             raise CommandError(f"--seed is {self.seed}; give 0 to 1000000")
         if not 0 <= self.jobs <= 256:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 for one a core")
-        if self.out is not None and self.out.is_dir():
-            raise CommandError(f"--out {self.out} is a folder; give a file")
-        if self.out is not None and not self.out.absolute().parent.is_dir():
-            raise CommandError(f"--out {self.out}: there is no folder {self.out.absolute().parent}")
+        if self.out is not None:
+            output_file("--out", self.out)
 
     def _resolved(self, model: RobotModel) -> ResolvedPolicy:
         """The policy, loaded once so that what does not run is refused before the first run."""

@@ -18,6 +18,7 @@ from rich.table import Table
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
+from teleopd.launch.outputs import output_folder
 from teleopd.service.dataset.retarget_files import Job, NoFiles, find_jobs, run_jobs
 from teleopd.service.retarget.solver_choice import SolverName
 
@@ -72,7 +73,8 @@ class Retarget:
             _show([row for row in rows if "error" not in row])
         errors = Console(stderr=True, highlight=False, soft_wrap=True)
         for row in bad:
-            errors.print(f"not retargeted: {row['motion']}: {row['error']}", markup=False)
+            named = row["error"].startswith(f"{row['motion']}: ")
+            errors.print(f"not retargeted: {'' if named else row['motion'] + ': '}{row['error']}", markup=False)
         return 1 if bad else 0
 
     def _jobs(self) -> list[Job]:
@@ -86,13 +88,11 @@ class Retarget:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 for one a core")
         registry.check("robot", self.robot)
         folder = self.out.expanduser()
-        if folder.exists() and not folder.is_dir():
-            raise CommandError(f"--out {folder} is a file; give a folder")
         try:
             jobs = find_jobs(self.files, self.robot, folder, solver=self.solver, unit_m=self.unit or None)
         except NoFiles as error:
             raise CommandError(str(error)) from None
-        folder.mkdir(parents=True, exist_ok=True)
+        output_folder("--out", folder)
         return jobs
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from rich.console import Console
 
 from teleopd.launch import registry
+from teleopd.launch.config import SERVED_PHYSICS_HZ
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
 from teleopd.robots.model import RobotModel
@@ -55,6 +56,9 @@ class Robot:
         model = registry.load("robot", self.robot)
         if self.seconds is not None and not 0.0 < self.seconds < math.inf:
             raise CommandError(f"--seconds is {self.seconds}; give a positive number")
+        if self.physics_hz not in SERVED_PHYSICS_HZ:
+            valid = ", ".join(map(str, SERVED_PHYSICS_HZ))
+            raise CommandError(f"--physics-hz is {self.physics_hz}; choose one of: {valid}")
         from teleopd.robots.rates import Rate, freeze_collector, request_priority
         from teleopd.robots.virtual.process import PRIORITY
 
@@ -77,6 +81,7 @@ class Robot:
         return 0
 
     def _on_dds(self, model: RobotModel, console: Console) -> _Running:
+        from teleopd.robots.links.dds.opening import check_interface
         from teleopd.robots.links.dds.transport import Participant
         from teleopd.robots.virtual.balancer import Balancer
         from teleopd.robots.virtual.dds_peer import DdsPeer
@@ -84,6 +89,7 @@ class Robot:
 
         if self.lcm_url:
             raise CommandError("--lcm-url is for link lcm; give --link lcm with it")
+        check_interface(self.robot, self.interface)
         participant = Participant(self.interface, self.domain)
         robot = VirtualRobot(model, physics_hz=self.physics_hz)
         balancer = Balancer(robot) if self.controller == "stand" and model.arms is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -14,9 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from teleopd.launch.config import ConfigError, RunConfig, resolve
-from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import LinkFlag, RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
+from teleopd.launch.outputs import output_file
 from teleopd.launch.service_run import ServiceRun
 from teleopd.service.retarget.solver_choice import SolverName
 from teleopd.service.telemetry.report_output import print_report, write_report
@@ -110,9 +109,9 @@ class Serve:
     solver: SolverName = "auto"
     """Retargeting solver: auto (compiled where numba is installed, else fast), fast, compiled or mink."""
     physics_hz: float = 1000.0
-    """Physics rate of the virtual robot [Hz]."""
+    """Physics rate of the virtual robot [Hz]: 500, 1000 or 2000."""
     perturbation: str = "none"
-    """Named perturbation of the virtual robot: none, nominal_delay_20ms, smap."""
+    """Named perturbation of the virtual robot: none, nominal_delay_20ms, smap, sensors, pushes, harsh."""
     seed: int = 0
     """Seed of the perturbation."""
     view: bool = True
@@ -182,12 +181,17 @@ class Serve:
         return serve(resolve(flags, self.config), as_json=self.json)
 
     def _limits(self, given: frozenset[str]) -> dict[str, float]:
-        """The safety limits that were typed, by either of their names."""
+        """The safety limits that were typed, by either of their names.
+
+        Raises:
+            ConfigError: a share that is none.
+        """
         limits = parse_limits(self.safety) if "safety" in given else {}
-        if "speed" in given:
-            limits["reference_speed"] = self.speed
-        if "workspace" in given:
-            limits["reference_range"] = self.workspace
+        for flag, name in (("speed", "reference_speed"), ("workspace", "reference_range")):
+            if flag in given:
+                share = limits[name] = getattr(self, flag)
+                if not 0.1 <= share <= 1.0:
+                    raise ConfigError(f"--{flag} is {share:g}; give a share from 0.1 to 1")
         if given & {"freeze_legs", "no_freeze_legs"}:
             limits["legs_follow"] = 0.0 if self.freeze_legs else 1.0
         return limits
@@ -227,10 +231,14 @@ def parse_limits(pairs: Iterable[str]) -> dict[str, float]:
 
 
 def serve(config: RunConfig, *, as_json: bool = False) -> int:
-    """Run a resolved configuration, write what it asks for and print the report."""
+    """Run a resolved configuration, write what it asks for and print the report; 0 when the robot was upright.
+
+    Raises:
+        CommandError: the report, the picture or the video could not be written.
+    """
     for name in ("report", "snapshot", "video"):
         if getattr(config, name):
-            _check_target(name, Path(getattr(config, name)).expanduser().absolute())
+            output_file(f"--{name}", Path(getattr(config, name)))
     run = ServiceRun(config, live=sys.stderr.isatty() and not as_json)
     report = run.run()
     if config.report:
@@ -243,16 +251,6 @@ def serve(config: RunConfig, *, as_json: bool = False) -> int:
         console.print(f"wrote {path}")
     _show(report, as_json)
     return 0 if report["upright"] else 1
-
-
-def _check_target(name: str, target: Path) -> None:
-    """Refuse, before the run, a file that could not be written after it."""
-    if not target.parent.is_dir():
-        raise CommandError(f"--{name} {target}: the folder {target.parent} does not exist")
-    if target.is_dir():
-        raise CommandError(f"--{name} {target} is a folder; give a file")
-    if not os.access(target.parent, os.W_OK):
-        raise CommandError(f"--{name} {target}: the folder {target.parent} may not be written to")
 
 
 def _show(report: dict[str, Any], as_json: bool) -> None:

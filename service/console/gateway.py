@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.resources
-import ssl
 import threading
 import time
 from collections import deque
@@ -19,9 +18,10 @@ from aiohttp import web
 
 from teleopd.service.console.access import Access, Brake, Role
 from teleopd.service.console.desk import Desk
-from teleopd.service.console.errors import CertificateRefused, PortTaken
+from teleopd.service.console.errors import PortTaken
 from teleopd.service.console.relay import Relay
 from teleopd.service.console.side import Side
+from teleopd.service.console.tls import server_context
 
 MAX_PAGES: Final = 16
 """Pages open at once; each costs some per cent of a core."""
@@ -70,7 +70,7 @@ class Gateway:
         self._pages = 0
         self._silent: dict[int, Any] = {}
         """Connections without a whole request so far, oldest first."""
-        self._tls = _tls(access)
+        self._tls = server_context(access)
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
         self._failed: Exception | None = None
@@ -231,19 +231,3 @@ class Gateway:
 
 def _gzip(request: web.Request) -> str:
     return "gzip" if "gzip" in request.headers.get("Accept-Encoding", "") else ""
-
-
-def _tls(access: Access) -> ssl.SSLContext | None:
-    """
-    Raises:
-        CertificateRefused: the files do not hold a certificate and its key.
-    """
-    if access.certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(access.certificate, access.private_key)
-    except (OSError, ssl.SSLError) as error:
-        raise CertificateRefused(access.certificate, access.private_key, error) from None
-    return context

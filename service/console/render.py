@@ -150,15 +150,12 @@ def stage_spec(robot: RobotModel, width: int, height: int, fine: bool) -> mujoco
 class Painter:
     """Draws instants of one robot. Use as a context manager: it holds a GL context."""
 
-    def __init__(
-        self, robot: RobotModel, size: tuple[int, int] = PICTURE, fine: bool = True, side_m: float = SIDE_M
-    ) -> None:
+    def __init__(self, robot: RobotModel, size: tuple[int, int] = PICTURE, fine: bool = True) -> None:
         """
         Raises:
             RenderUnavailable: this machine cannot draw.
         """
         width, height = size
-        self._side_m = side_m
         self._gl = open_context(width, height)
         self._model = stage(robot, width, height, fine)
         self._kinematics = Kinematics(robot, self._model)
@@ -183,11 +180,11 @@ class Painter:
         self._context.free()
         self._gl.free()
 
-    def draw(self, state: SceneState, caption: str = LEGEND) -> Pixels:
+    def draw(self, state: SceneState) -> Pixels:
         """One picture, (height, width, 3), top row first. Successive calls follow the robot smoothly."""
         self._follow(state)
         assert self._heading is not None
-        placed = self._kinematics.place(self._robot, state, self._heading, self._side_m)
+        placed = self._kinematics.place(self._robot, state, self._heading, SIDE_M)
         self._kinematics.pose(self._robot, state.q, placed.robot_pos_w, placed.robot_quat_w)
         self._aim(placed)
         mujoco.mj_camlight(self._model, self._robot)
@@ -201,7 +198,7 @@ class Painter:
         if placed.human_w is not None:
             self._add_human(placed.human_w, state.family)
         mujoco.mjr_render(self._rect, self._scene, self._context)
-        self._write_text(state, caption)
+        self._write_text(state)
         mujoco.mjr_readPixels(self._pixels, None, self._rect, self._context)
         return np.flipud(self._pixels).copy()
 
@@ -214,7 +211,7 @@ class Painter:
 
     def _aim(self, placed: Placed) -> None:
         assert self._heading is not None
-        to_person = 0.0 if placed.human_w is None else 0.5 * self._side_m
+        to_person = 0.0 if placed.human_w is None else 0.5 * SIDE_M
         left = np.array([-np.sin(self._heading), np.cos(self._heading)])
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
         self._camera.lookat[:] = [*(placed.robot_pos_w[:2] + to_person * left), 0.90]
@@ -259,13 +256,12 @@ class Painter:
         self._scene.ngeom += 1
         return geom
 
-    def _write_text(self, state: SceneState, caption: str) -> None:
+    def _write_text(self, state: SceneState) -> None:
         mode = "" if state.mode is None else state.mode.name
         big, normal = mujoco.mjtFont.mjFONT_BIG.value, mujoco.mjtFont.mjFONT_NORMAL.value
         top, bottom = mujoco.mjtGridPos.mjGRID_TOPLEFT.value, mujoco.mjtGridPos.mjGRID_BOTTOMLEFT.value
         mujoco.mjr_overlay(big, top, self._rect, f"{mode}   {state.t_s:.1f} s", "", self._context)
-        if caption:
-            mujoco.mjr_overlay(normal, bottom, self._rect, caption, "", self._context)
+        mujoco.mjr_overlay(normal, bottom, self._rect, LEGEND, "", self._context)
 
 
 def write_png(path: Path, pixels: Pixels) -> None:
@@ -282,9 +278,7 @@ def write_png(path: Path, pixels: Pixels) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
 
 
-def snapshot(
-    robot: RobotModel, state: SceneState, path: Path, size: tuple[int, int] = PICTURE, caption: str = LEGEND
-) -> None:
+def snapshot(robot: RobotModel, state: SceneState, path: Path, size: tuple[int, int] = PICTURE) -> None:
     """Write one picture of an instant.
 
     Raises:
@@ -292,7 +286,7 @@ def snapshot(
         OSError: the file cannot be written.
     """
     with Painter(robot, size) as painter:
-        write_png(path, painter.draw(state, caption))
+        write_png(path, painter.draw(state))
 
 
 def render_video(

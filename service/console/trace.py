@@ -100,11 +100,11 @@ def _scene(row: Any, start_ns: int, human_pos_w: Array | None, family: int) -> S
 class TraceRecorder:
     """Fed during a run: always keeps its most telling instant, and the whole run when a video was asked for."""
 
-    def __init__(self, keep: bool, start_ns: int = 0) -> None:
+    def __init__(self, keep: bool) -> None:
         """`keep`: record everything for a video."""
         self._keep = keep
-        self._start_ns = start_ns
-        self._trace = Trace(start_ns)
+        self._start_ns = 0
+        self._trace = Trace()
         self._still: SceneState | None = None
         self._first_active: Array | None = None
         self._interest = -1.0

@@ -252,6 +252,7 @@ def test_no_growth_of_delay_over_ten_minutes(clip, name):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # three million VMC messages
 @pytest.mark.parametrize("name", DEVICES)
 def test_no_growth_of_delay_over_ten_minutes_at_the_full_rate(clip, name):
     ten_minutes(DEVICES[name](clip(HZ)))

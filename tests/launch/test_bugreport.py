@@ -122,7 +122,7 @@ def test_without_a_service_and_logs_it_still_tells_what_there_is(
     ("words", "sentence"),
     [
         (["--config", "/nowhere.toml"], "--config /nowhere.toml is not a file"),
-        (["--out", "/nowhere/x"], "--out /nowhere/x: give a file in a folder that exists"),
+        (["--out", "/nowhere/x"], "--out /nowhere/x: the folder /nowhere does not exist"),
     ],
 )
 def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]):

@@ -1,7 +1,9 @@
-"""A word that must be one of a few: one sentence with the valid ones, exit status 2, whatever the command."""
+"""A word on the command line that cannot be meant: one sentence with what can, exit status 2, whatever the command."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
@@ -12,6 +14,7 @@ from teleopd.launch import cli, registry
 from teleopd.launch.choices import check_words, joined
 from teleopd.launch.commands.ctl import Verb
 from teleopd.launch.errors import CommandError
+from teleopd.launch.understood import understood
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Walk:
     way: Literal["up", "down"] | None = None
     free: str = ""
     steps: int = 0
+    speed: float | None = None
     slowly: bool = False
     stops: tuple[str, ...] = ()
     each: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -43,6 +47,7 @@ class Talk:
 @dataclass
 class Carry:
     things: Annotated[tuple[str, ...], tyro.conf.Positional]
+    where_to: str
     slowly: bool = False
 
 
@@ -68,6 +73,22 @@ COMMANDS = {"walk": Walk, "talk": Talk, "carry": Carry}
         ("walk start --shoes.colour green", "--shoes.colour is 'green'; choose one of: red, blue"),
         ("walk start --steps 5 wrongname",
          "walk takes no further word, and 'wrongname' is one; teleop walk --help lists its flags"),
+        ("walk start --steps", "--steps has no value; teleop walk --help says what it takes"),
+        ("walk start --way --free x", "--way has no value; teleop walk --help says what it takes"),
+        ("walk start --free -x", "--free has no value; teleop walk --help says what it takes"),
+        ("walk start --spede 3", "walk has no flag --spede; did you mean --speed?"),
+        ("walk start --q=3", "walk has no flag --q; teleop walk --help lists them"),
+        ("walk start -v", "walk has no flag -v; teleop walk --help lists them"),
+        ("walk start --slowly=true",
+         "--slowly takes no value, and '--slowly=true' gives it one; teleop walk --help says more"),
+        ("walk start --steps abc", "--steps is 'abc'; give a whole number"),
+        ("walk start --steps=2.5", "--steps is '2.5'; give a whole number"),
+        ("walk start --steps=", "--steps is ''; give a whole number"),
+        ("walk start --speed 2,5", "--speed is '2,5'; give a number"),
+        ("walk", "walk needs verb: start, stop"),
+        ("walk --stops a b start", "walk needs verb: start, stop"),
+        ("carry a b", "carry needs --where-to; teleop carry --help says what it is"),
+        ("talk", "talk needs one more word: loudly, softly"),
         ("talk louldy", "unknown command 'talk louldy'; did you mean 'loudly'?"),
         ("talk softly --tied on",
          "talk softly takes no further word, and 'on' is one; teleop talk softly --help lists its flags"),
@@ -81,10 +102,12 @@ def test_a_wrong_word_is_named_with_the_valid_ones(typed, sentence):
 
 @pytest.mark.parametrize(
     "typed",
-    ["", "--help", "walk", "walk start", "walk --free begin", "walk start --far-away yes --way down", "walk stop --way",
-     "walk start --free maybe", "walk start --nonsense 3", "walk start --way --free x", "walk --stops a b start",
-     "walk --steps", "talk", "talk loudly --free begin start",
-     "carry a b --slowly c", "walk start -h", "walk --each a start --each b"],
+    ["", "--help", "walk start", "walk start --free begin", "walk start --far-away yes --way down", "walk --help",
+     "walk start --free maybe", "walk start --steps -3 --speed -1e3", "walk start --speed None",
+     "walk --speed=-inf stop", "walk start --nonsense --help", "talk loudly --free begin start",
+     "carry a b --slowly c --where-to here", "carry --where-to here",
+     "walk start -h", "walk start --each a --each b", "walk start --stops",
+     "walk start --tyro-print-completion bash"],
 )  # fmt: skip
 def test_everything_else_is_left_to_the_parser(typed):
     check_words(typed.split(), COMMANDS)
@@ -95,7 +118,9 @@ def test_everything_else_is_left_to_the_parser(typed):
     [
         ("walk start --stops a --free x --stops=b --stops c d", "walk start --stops a b c d --free x"),
         ("walk --each a --each b start --free x --free y", "walk --each a --each b start --free x --free y"),
+        ("talk loudly --stops a --free x --stops b", "talk loudly --stops a b --free x"),
         ("--help", "--help"),
+        ("", ""),
         ("jump --stops a --stops b", "jump --stops a --stops b"),
     ],
 )
@@ -124,6 +149,11 @@ def test_options_of_the_device_add_up_as_the_manual_has_them(monkeypatch, comman
         ("ctl --robot unitree_g1 strat", f"teleop: verb is 'strat'; choose one of: {', '.join(get_args(Verb))}\n"),
         ("demo --seconds 5 wrongname",
          "teleop: demo takes no further word, and 'wrongname' is one; teleop demo --help lists its flags\n"),
+        ("serve --sorce xsens", "teleop: serve has no flag --sorce; did you mean --source?\n"),
+        ("serve --port abc", "teleop: --port is 'abc'; give a whole number\n"),
+        ("serve --seconds", "teleop: --seconds has no value; teleop serve --help says what it takes\n"),
+        ("decode xsens", "teleop: decode needs file; teleop decode --help says what it is\n"),
+        ("policy", "teleop: policy needs one more word: list, show, check, import, fetch, train, eval, export\n"),
         ("policy shwo", "teleop: unknown command 'policy shwo'; did you mean 'show'?\n"),
         ("sevre", "teleop: unknown command 'sevre'; did you mean 'serve'?\n"),
     ],
@@ -147,3 +177,18 @@ def test_help_lists_what_is_registered(capsys, command, kinds):
     told = capsys.readouterr().out
     for kind in kinds:
         assert all(name in told for name in registry.names(kind)), kind
+
+
+def all_commands(commands: Mapping[str, type], under: str = "") -> Iterator[tuple[str, type]]:
+    for name, kind in commands.items():
+        verbs = understood(kind).verbs
+        yield from all_commands(verbs, f"{under}{name} ") if verbs else [(f"{under}{name}", kind)]
+
+
+@pytest.mark.parametrize(("command", "kind"), [pytest.param(*each, id=each[0]) for each in all_commands(cli.COMMANDS)])
+def test_every_flag_that_help_lists_is_understood_and_no_other(capsys, monkeypatch, command, kind):
+    monkeypatch.setenv("COLUMNS", "1000")  # no description is broken into a line that begins with a flag
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    lines = re.findall(r"^\W*(--.*?)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
+    assert set(re.findall(r"--[a-z][a-z.-]*", " ".join(lines))) == set(understood(kind).flags)

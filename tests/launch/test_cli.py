@@ -226,6 +226,13 @@ def test_a_target_that_could_not_be_written_is_refused_before_the_run(tmp_path: 
     assert str(error.value) == f"--{name} {tmp_path} is a folder; give a file"
 
 
+@pytest.mark.parametrize("flag", ["--speed", "--workspace"])
+@pytest.mark.parametrize("share", ["0.09", "1.01", "nan", "-1"])
+def test_a_share_for_first_tries_is_a_tenth_to_one(capsys: pytest.CaptureFixture[str], flag: str, share: str):
+    code, out, err = teleop(capsys, "serve", flag, share)
+    assert (code, out, err) == (2, "", f"teleop: {flag} is {share}; give a share from 0.1 to 1\n")
+
+
 def test_a_slip_in_a_run_file_names_the_key_that_was_meant(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     path = tmp_path / "run.toml"
     path.write_text("secnods = 5\n")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from teleopd.launch.config import RunConfig
-from teleopd.launch.console_access import console_access, load_tokens, say_addresses, token_file
+from teleopd.launch.config import ConfigError, RunConfig
+from teleopd.launch.console_access import check_certificate, console_access, load_tokens, say_addresses, token_file
+from teleopd.launch.service_run import ServiceRun
 from teleopd.service.console.access import Access, Tokens
+from teleopd.service.console.errors import CertificateRefused
 
 
 @pytest.fixture
@@ -72,6 +74,19 @@ def test_where_it_listens_comes_from_the_run(path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("STATE_DIRECTORY", str(path.parent))
     access = console_access(RunConfig(view_port=9000, view_host="::1", view_certificate="/c.pem"), lambda _: None)
     assert (access.port, access.host, access.certificate, access.private_key) == (9000, "::1", Path("/c.pem"), None)
+
+
+def test_a_certificate_that_cannot_serve_is_refused_before_anything_runs(tmp_path: Path):
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    check_certificate(RunConfig(view=True))
+    check_certificate(RunConfig(view=False, view_certificate=str(wrong)))
+    with pytest.raises(CertificateRefused, match=r"wrong\.pem: no certificate with its private key"):
+        check_certificate(RunConfig(view=True, view_certificate=str(wrong)))
+    with pytest.raises(CertificateRefused, match="No such file"):
+        ServiceRun(RunConfig(kinematic=True, view=True, view_certificate=str(tmp_path / "none.pem")))
+    with pytest.raises(ConfigError, match="view_private_key is given without view_certificate"):
+        check_certificate(RunConfig(view=True, view_private_key=str(wrong)))
 
 
 def test_both_addresses_are_said_and_a_clear_wire_is_warned_of():

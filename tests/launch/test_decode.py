@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 
 import pytest
@@ -119,6 +120,15 @@ def test_any_bytes_give_a_line(capsys, tmp_path, device):
         code, lines, err = decode(capsys, device, file)
         assert (code, len(lines), err) == (0, 1, "")
         assert "error" in lines[0] or "type" in lines[0]
+
+
+def test_a_packet_may_come_through_a_pipe(capsys):
+    reading, writing = os.pipe()
+    os.write(writing, b"no suit sends this" * 4)
+    os.close(writing)
+    code, (line,), err = decode(capsys, "xsens", f"/dev/fd/{reading}")
+    assert (code, line["bytes"], line["reason"], err) == (0, 72, "wrong_magic", "")
+    os.close(reading)
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ WRONG = {
     "file": (["--clips", "walk", "--policy", "a=/none.onnx"], "policy file /none.onnx does not exist"),
     "resume": (["--clips", "walk", "--resume"], "--resume needs the --out of the evaluation that was stopped"),
     "out": (["--clips", "walk", "--out", "/"], "--out / is a folder; give a file"),
-    "folder": (["--clips", "walk", "--out", "/none/e.json"], "--out /none/e.json: there is no folder /none"),
+    "folder": (["--clips", "walk", "--out", "/none/e.json"], "--out /none/e.json: the folder /none does not exist"),
 }
 
 

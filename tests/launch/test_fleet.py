@@ -92,7 +92,7 @@ def test_a_broker_that_is_not_there_is_one_sentence(capsys: pytest.CaptureFixtur
         (["--broker", "x:70000"], "broker 'x:70000' is not of the form HOST or HOST:PORT, as robots.local:1883"),
         (["--broker", "x", "--seconds", "0"], "--seconds is 0; give a positive number"),
         (["--broker", "x", "--password-file", "/nowhere"],
-         "--mqtt-password-file /nowhere cannot be read: No such file or directory"),
+         "--password-file /nowhere cannot be read: No such file or directory"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]):

@@ -31,9 +31,11 @@ def test_a_bridge_is_refused_what_cannot_work(capsys: pytest.CaptureFixture[str]
     assert refused(capsys, "lcm-bridge", "--interface", "lo", "--safety", "tilt_error=50").startswith(
         "safety limit 'tilt_error' = 50 deg loosens the built-in 35"
     )
-    assert refused(capsys, "lcm-bridge", "--robot", "unitree_h1_2", "--interface", "lo") == (
-        "the bridge needs a policy that stands by itself, and unitree_h1_2 has none here; give --policy"
-    )
+    with monkeypatch.context() as without_policies:
+        without_policies.setattr("teleopd.launch.composition.resolve", lambda *_: None)
+        assert refused(capsys, "lcm-bridge", "--interface", "lo") == (
+            "the bridge needs a policy that stands by itself, and unitree_g1 has none here; give --policy"
+        )
     monkeypatch.setattr("socket.if_nameindex", lambda: [(1, "lo"), (2, "eth9")])
     assert refused(capsys, "lcm-bridge", "--interface", "eth9", "--auto-arm-virtual").startswith(
         "auto_engage_virtual is refused on interface 'eth9'"

@@ -194,6 +194,9 @@ def test_without_torch_it_is_one_sentence(
         (["train", "--out", "x", "--minutes", "0"], "--minutes is 0; give a positive number"),
         (["train", "--out", "x", "--minutes", "nan"], "--minutes is nan; give a positive number"),
         (["train", "--out", "x", "--robots", "-3"], "--robots is -3; give a positive number"),
+        (["train", "--out", "x", "--iterations", "-1"], "--iterations is -1; give 0 or more"),
+        (["train", "--out", "x", "--seed", "-1"], "--seed is -1; give 0 or more"),
+        (["train", "--out", "x", "--buffer", "0"], "--buffer is 0; give 1 or more"),
         (["eval", "default", "--threads", "0"], "--threads is 0; give a positive number"),
     ],
 )

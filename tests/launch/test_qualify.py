@@ -145,7 +145,7 @@ def test_more_clips_are_nominal_runs(
         (["--jobs", "-1"], "--jobs is -1; give 1 to 256, or 0 for one a core"),
         (["--seed", "-1"], "--seed is -1; give 0 to 1000000"),
         (["--clips", "nowhere.bvh"], "--clips: "),
-        (["--out", "/no/such/folder/a.json"], "--out /no/such/folder/a.json: there is no folder /no/such/folder"),
+        (["--out", "/none/a.json"], "--out /none/a.json: the folder /none does not exist"),
         (["--out", "/"], "--out / is a folder; give a file"),
     ],
 )  # fmt: skip

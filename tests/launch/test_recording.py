@@ -51,18 +51,10 @@ def test_the_folder_is_made_and_nothing_is_without_the_flag(tmp_path: Path):
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_folders_that_cannot_be_used_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path):
     (tmp_path / "file").touch()
-    for record, sentence in (
-        (tmp_path / "file", f"--record {tmp_path}/file is a file; give a folder"),
-        (tmp_path / "file" / "x", f"--record {tmp_path}/file/x cannot be made: Not a directory"),
-    ):
-        with pytest.raises(CommandError) as raised:
-            recording_folder(RunConfig(record=str(record)))
-        assert str(raised.value) == sentence
-    monkeypatch.setattr(recording.os, "access", lambda *_: False)
-    with pytest.raises(CommandError, match=r"^--record \S+ may not be written to$"):
-        recording_folder(RunConfig(record=str(tmp_path)))
+    with pytest.raises(CommandError, match=rf"^--record {tmp_path}/file is a file; give a folder$"):
+        recording_folder(RunConfig(record=str(tmp_path / "file")))
 
 
 def test_without_mcap_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -333,6 +325,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(tmp_path: Path, capsy
     [
         (("info",), "name an episode (MCAP) or a folder of them"),
         (("info", "."), ". holds no episodes (*.mcap)"),
+        (("recover",), "name a torn episode (*.mcap.part) or a folder of them"),
         (("recover", "."), "nothing to recover: no *.mcap.part in ."),
         (("bogus",), "unknown command 'capture bogus'; there are: "),
     ],

@@ -56,6 +56,16 @@ def test_json_is_a_line_a_clip_and_a_bad_file_is_status_1(capsys: pytest.Capture
     assert [path.name for path in tmp_path.iterdir()] == ["stand.npz"]
 
 
+def test_a_file_that_its_own_sentence_names_is_named_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.bvh").touch()
+    status, _, err = teleop(capsys, "empty.bvh", "--out", "out", "--jobs", "1")
+    assert status == 1
+    assert err.endswith("\nnot retargeted: empty.bvh: not a BVH file: it does not begin with HIERARCHY\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -51,8 +51,9 @@ def test_a_link_finds_it_releases_it_and_reads_it():
     ("arguments", "sentence"),
     [
         (["--domain", "233"], "domain is 233; valid: 0 to 232"),
-        (["--interface", "a b"], "'a b' is not the name of a network interface; see: ip link"),
-        (["--physics-hz", "200"], "publish_hz is 500; it must divide physics_hz 200"),
+        (["--interface", "a b"], "link dds to unitree_g1: this computer has no network interface 'a b'; there are: lo"),
+        (["--physics-hz", "200"], "--physics-hz is 200; choose one of: 500, 1000, 2000"),
+        (["--physics-hz", "1500"], "--physics-hz is 1500; choose one of: 500, 1000, 2000"),
         (["--battery", "0"], "battery is 0 %; give 1 to 100"),
         (["--link", "lcm", "--lcm-url", "x"], "'x' is not an LCM URL; write udpm://GROUP:PORT?ttl=N with a group of "
          "224.0.0.0 to 239.255.255.255, such as udpm://239.255.76.67:7667?ttl=0 (this computer only) or ttl=1 (the "
@@ -61,7 +62,10 @@ def test_a_link_finds_it_releases_it_and_reads_it():
         (["--seconds", "0"], "--seconds is 0.0; give a positive number"),
     ],
 )
-def test_bad_input_is_one_sentence(capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str):
+def test_bad_input_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+):
+    monkeypatch.setattr("socket.if_nameindex", lambda: [(1, "lo")])
     with pytest.raises(SystemExit) as ended:
         cli.main(["robot", *arguments])
     assert ended.value.code == 2 and capsys.readouterr().err == f"teleop: {sentence}\n"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from teleopd.launch import operating, service_run
+from teleopd.launch import composition, operating, service_run
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.operating import Operating
@@ -202,6 +202,25 @@ def test_a_set_up_that_fails_leaves_nothing_behind(
     assert Children.ended == 1
     assert not own_runtime_folder.exists()
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
+
+
+def test_a_set_up_that_fails_lets_go_of_the_virtual_robot(
+    said: list[str], monkeypatch: pytest.MonkeyPatch, own_runtime_folder: Path
+):
+    """Its hand was taken before anything else could fail."""
+    closed: list[bool] = []
+    hand = SimpleNamespace(close=lambda: closed.append(True))
+
+    def unproven(*_given: object) -> None:
+        raise CommandError("no answer of a virtual robot")
+
+    monkeypatch.setattr(service_run, "Processes", Children)
+    monkeypatch.setattr(composition, "prepare_solver", lambda _solver, _say: None)
+    monkeypatch.setattr(composition, "open_hand", lambda *_given: hand)
+    monkeypatch.setattr(composition, "require_virtual", unproven)
+    with pytest.raises(CommandError, match="^no answer of a virtual robot$"):
+        ServiceRun(RunConfig(), say=said.append).run()
+    assert closed == [True]
 
 
 def test_a_second_service_for_the_robot_is_refused_and_disturbs_nothing(run: ServiceRun):

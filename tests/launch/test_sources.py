@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from teleopd.drivers.motion_file.errors import MotionFileError
 from teleopd.drivers.motion_file.source import MotionFileSource
 from teleopd.drivers.xsens.source import XsensSource
 from teleopd.launch.config import ConfigError, RunConfig
@@ -31,6 +32,15 @@ def test_a_motion_file_needs_a_motion():
     source = make_source("motion_file", source_options(RunConfig(source="motion_file", motion="wave", loop=True)))
     assert isinstance(source, MotionFileSource)
     assert source.clip.name == "wave"
+
+
+def test_a_motion_that_is_none_is_refused_before_anything_starts(tmp_path):
+    for motion, sentence in (
+        ("wlak", r"^no built-in motion and no file 'wlak' \(did you mean walk\?\)"),
+        (str(tmp_path), rf"^{tmp_path} is not a file; give a BVH file or one of "),
+    ):
+        with pytest.raises(MotionFileError, match=sentence):
+            source_options(RunConfig(source="motion_file", motion=motion))
 
 
 def test_characters_are_a_suits():

@@ -14,9 +14,23 @@ from teleopd.launch.config import ConfigError, RunConfig
 from teleopd.launch.sources import begin_tap, make_source, source_options
 
 
-def test_options_of_a_capture():
-    config = RunConfig(source="tap", file="a.pcapng", device={"speed": "2", "keep_deadman": "true"})
-    assert source_options(config) == {"file": "a.pcapng", "speed": 2.0, "keep_deadman": True}
+def test_options_of_a_capture(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.pcapng").write_bytes(section())
+    config = RunConfig(source="tap", file="~/a.pcapng", device={"speed": "2", "keep_deadman": "true"})
+    assert source_options(config) == {"file": "~/a.pcapng", "speed": 2.0, "keep_deadman": True}
+
+
+def test_a_capture_that_is_none_is_refused_before_anything_starts(tmp_path):
+    (tmp_path / "empty").touch()
+    for path, sentence in (
+        (tmp_path / "none", f"cannot read {tmp_path}/none: No such file or directory"),
+        (tmp_path, f"cannot read {tmp_path}: Is a directory"),
+        (tmp_path / "empty", f"{tmp_path}/empty is empty; a capture (pcap, pcapng) or one packet is expected"),
+    ):
+        with pytest.raises(SourceUnavailable) as error:
+            source_options(RunConfig(source="tap", file=str(path)))
+        assert str(error.value) == sentence
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,18 @@
   }, true);
   document.body.appendChild(box);
 
+  // viser's page draws nothing at all then, its buttons included.
+  if (!document.createElement("canvas").getContext("webgl2")) {
+    const sentence = document.createElement("div");
+    sentence.id = "teleopd-flat";
+    sentence.setAttribute("role", "status");
+    sentence.textContent =
+      "This browser cannot draw in 3D (no WebGL 2), so the robot and the buttons ready, arm and hold to run are " +
+      "missing. Turn on its hardware acceleration, open the page elsewhere, or operate with 'teleop ctl'. " +
+      "SOFT STOP and the figures work.";
+    document.body.appendChild(sentence);
+  }
+
   // Lost and found again: viser's page reconnects by itself; say what happened meanwhile.
   async function watch() {
     try {

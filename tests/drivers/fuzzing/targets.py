@@ -234,11 +234,10 @@ def _pico_parse(data: bytes) -> None:
     content: bytes | None = data
     if data[:1] != b"{":
         if len(data) < 64:
-            for read in (pico.decode_pid, pico.decode_control):
-                try:
-                    read(data)
-                except ProtocolError:
-                    pass
+            try:
+                pico.decode_control(data)
+            except ProtocolError:
+                pass
         content = pico.decode_feedback(data).content
     tracking = messages.read_tracking(content) if content is not None else None
     if tracking is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import shutil
@@ -74,12 +75,18 @@ def started(playwright, *flags: str):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    """One that cannot draw in 3D, as an old tablet: what stops the robot must not need it, and CI has no graphics."""
+def driver():
+    """Playwright; there can be one at a time."""
     with api.sync_playwright() as playwright:
-        opened = started(playwright, "--disable-3d-apis")
-        yield opened
-        opened.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def chromium(driver):
+    """One that cannot draw in 3D, as an old tablet: what stops the robot must not need it, and CI has no graphics."""
+    opened = started(driver, "--disable-3d-apis")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -179,6 +186,17 @@ def test_the_soft_stop_is_a_finger_or_a_key_away_on_a_tablet(browser, console: S
     page.keyboard.press("Escape")
     until(page, lambda: console.operator.stops == 2, "the key stops")
     page.get_by_text("stop sent").wait_for()
+
+
+@pytest.mark.parametrize("size", [TABLET, DESKTOP])
+def test_a_browser_without_3d_is_told_what_is_missing_and_what_works(browser, console: Served, size):
+    """viser shows neither the robot nor its buttons then, and would leave an empty page."""
+    page = opened(browser, console, **size)
+    sentence = page.locator("#teleopd-flat")
+    assert "ready, arm and hold to run are missing" in sentence.text_content()
+    said, stop = sentence.bounding_box(), page.locator("#teleopd-stop button").bounding_box()
+    assert said is not None and stop is not None and said["y"] + said["height"] < stop["y"], "it covers nothing"
+    assert said["y"] >= 0 and said["x"] >= 0 and said["x"] + said["width"] <= size["viewport"]["width"]
 
 
 def picture_of(plot) -> str:
@@ -361,9 +379,8 @@ def test_a_page_finds_its_way_back_after_a_restart_and_says_while_it_is_lost(bro
 
 
 @pytest.mark.long  # two minutes where the processor draws
-def test_the_page_shows_the_run_and_asks_nobody_else(console: Served):
-    with api.sync_playwright() as playwright:
-        browser = started(playwright, "--enable-unsafe-swiftshader")
+def test_the_page_shows_the_run_and_asks_nobody_else(driver, console: Served):
+    with contextlib.closing(started(driver, "--enable-unsafe-swiftshader")) as browser:
         context = browser.new_context(**SMALL)
         asked: list[str] = []
         context.on("request", lambda request: asked.append(request.url))
@@ -374,6 +391,6 @@ def test_the_page_shows_the_run_and_asks_nobody_else(console: Served):
         page.locator("canvas").first.wait_for()
         foreign = [url for url in asked if not url.startswith((console.access.address, "data:", "blob:"))]
         assert not foreign, "the page works without the internet"
+        assert page.locator("#teleopd-flat").count() == 0, "it can draw"
         before = page.locator("canvas").first.screenshot()
         until(page, lambda: page.locator("canvas").first.screenshot() != before, "the robot moves")
-        browser.close()
