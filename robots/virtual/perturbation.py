@@ -17,8 +17,8 @@ class UnknownPerturbation(ValueError):
 
     def __init__(self, name: str) -> None:
         near = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        super().__init__(f"unknown perturbation '{name}'{hint} Valid: {', '.join(sorted(PRESETS))}")
+        hint = f"; did you mean '{near[0]}'? Valid: " if near else "; valid: "
+        super().__init__(f"unknown perturbation '{name}'{hint}{', '.join(sorted(PRESETS))}")
 
 
 @dataclass(frozen=True, slots=True)

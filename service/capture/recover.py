@@ -23,9 +23,6 @@ class Recovered:
     path: Path
     """The new file."""
     messages: int
-    last_log_time: int
-    """[ns] of the newest message; 0 without one."""
-    torn_at: str
     damaged_chunks: int
 
 
@@ -48,7 +45,7 @@ def recover(torn: Path) -> Recovered:
     except BaseException:
         file.discard()
         raise
-    return Recovered(path, counts[0], counts[1], contents.torn_at, contents.damaged_chunks)
+    return Recovered(path, counts[0], contents.damaged_chunks)
 
 
 def _check(torn: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from teleopd.robots.model import JointCommand, JointLimits, RobotModel
+from teleopd.robots.model import Array, JointCommand, JointLimits, RobotModel
+from teleopd.robots.virtual.robot import VirtualRobot
 
 LEG = """
       <body name="{s}_thigh" pos="0 {y} -0.1">
@@ -54,6 +55,14 @@ MJCF = f"""
 </mujoco>"""
 
 
+G = 9.81
+MASS_KG = 8.0 + 2 * (3.0 + 2.0) + 10.0 + 2 * 1.0
+"""Of the toy."""
+HIGH = np.array([0.0, 0.0, 50.0])
+"""A place from which nothing falls to the floor in a test [m]."""
+Z = np.zeros(7)
+
+
 def make_toy(folder: Path, mjcf: str = MJCF) -> RobotModel:
     """Write the MJCF into `folder` and describe the robot; its actuators stand in reverse motor order on purpose."""
     path = folder / "toy.xml"
@@ -74,6 +83,11 @@ def make_toy(folder: Path, mjcf: str = MJCF) -> RobotModel:
 def toy(tmp_path: Path) -> RobotModel:
     """The small robot: 30 kg, 7 joints, soles 0.72 m below the pelvis."""
     return make_toy(tmp_path)
+
+
+def stand(robot: VirtualRobot, kp: float = 200.0, kd: float = 5.0, q: Array = Z) -> None:
+    """Command the toy to joint positions `q` [rad] with these gains for every joint."""
+    assert robot.command(q, Z, Z, np.full(7, kp), np.full(7, kd))
 
 
 def permitted(q: np.ndarray, dq: np.ndarray, tau: np.ndarray, kp: np.ndarray, kd: np.ndarray) -> JointCommand:

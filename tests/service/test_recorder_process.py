@@ -28,7 +28,8 @@ from teleopd.service.capture.recover import recover
 from teleopd.service.capture.wishes import EpisodeWishes
 from teleopd.service.capture.writer import EpisodeHeader
 from teleopd.service.recorder_process import Syncer, Watch
-from teleopd.service.robot_io_process import RobotIoTick, _Record
+from teleopd.service.robot_io_process import _Record
+from teleopd.service.robot_io_stage import RobotIoTick
 from teleopd.service.streams import Bus
 
 N, MS = MODEL.n, 1_000_000

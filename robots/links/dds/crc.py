@@ -14,7 +14,6 @@ import numpy as np
 
 _REVERSE = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 """Each byte with its bits in reverse order."""
-_POLYNOMIAL = 0x04C11DB7
 
 
 def crc32(words: bytes | bytearray) -> int:
@@ -31,25 +30,6 @@ def crc32(words: bytes | bytearray) -> int:
     swapped = np.frombuffer(words, "<u4").byteswap().tobytes()
     reflected = zlib.crc32(swapped.translate(_REVERSE)) ^ 0xFFFFFFFF
     return int.from_bytes(reflected.to_bytes(4, "little").translate(_REVERSE), "big")
-
-
-def crc32_by_bits(words: bytes | bytearray) -> int:
-    """The definition, bit by bit, as an oracle for `crc32`.
-
-    Raises:
-        ValueError: not a whole number of words.
-    """
-    if len(words) % 4:
-        raise ValueError(f"{len(words)} bytes are not a whole number of 4-byte words")
-    register = 0xFFFFFFFF
-    for at in range(0, len(words), 4):
-        register ^= int.from_bytes(words[at : at + 4], "little")
-        for _ in range(32):
-            carry = register & 0x80000000
-            register = (register << 1) & 0xFFFFFFFF
-            if carry:
-                register ^= _POLYNOMIAL
-    return register
 
 
 def _padded(first: int, gap: int, end: int) -> Callable[[bytes | bytearray | memoryview], int]:

@@ -27,7 +27,7 @@ from teleopd.safety.limits import SafetyLimits
 from teleopd.safety.supervisor import SupervisorConfig
 from teleopd.safety.words import OPERATOR_WRITERS, Act, Mode, OperatorCommand
 from teleopd.service.arms_process import ArmsStage
-from teleopd.service.robot_io_process import RobotIoStage
+from teleopd.service.robot_io_stage import RobotIoStage
 
 DOMAIN = 1 + os.getpid() % 200
 TOKEN, TICK_NS = 5, 8_000_000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from tests.robots.dds.conftest import DOMAIN
 
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.links.dds.cdr import LOW_CMD, LowCmdEncoder
@@ -19,7 +19,6 @@ from teleopd.robots.model import JointCommand, RobotModel
 from teleopd.robots.virtual.dds_peer import DdsPeer
 from teleopd.robots.virtual.robot import VirtualRobot
 
-DOMAIN = 1 + os.getpid() % 200
 Permitted = Callable[..., JointCommand]
 
 

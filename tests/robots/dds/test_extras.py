@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.robots.dds.conftest import DOMAIN, until
 
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.links.dds.battery import bms_state
@@ -17,15 +16,6 @@ from teleopd.robots.links.dds.link import DdsLink
 from teleopd.robots.links.dds.transport import Participant
 from teleopd.robots.virtual.dds_peer import DdsPeer
 from teleopd.robots.virtual.robot import VirtualRobot
-
-DOMAIN = 1 + os.getpid() % 200
-
-
-def until(what: Callable[[], Any]) -> None:
-    end = time.monotonic() + 20.0
-    while not what():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.0005)
 
 
 @pytest.mark.parametrize("robot", ["unitree_g1", "unitree_h1"])

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.robots.dds.conftest import DOMAIN
 
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.links.dds.hand import DdsHand
@@ -26,7 +27,6 @@ from teleopd.robots.virtual.dds_peer import DdsPeer
 from teleopd.robots.virtual.guided import Guided
 from teleopd.robots.virtual.robot import VirtualRobot
 
-DOMAIN = 1 + os.getpid() % 200
 MODEL = load_robot("unitree_g1")
 WHERE = f"on interface 'lo', domain {DOMAIN}"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
+from tests.robots.dds.conftest import DOMAIN
 
 from teleopd.robots.catalog import load_robot, open_link
 from teleopd.robots.ipc.session import Session
@@ -12,7 +11,6 @@ from teleopd.robots.link import LinkOptions, LinkUnavailable
 from teleopd.robots.links.dds import opening
 from teleopd.robots.links.dds.link import DdsLink
 
-DOMAIN = 1 + os.getpid() % 200
 G1 = load_robot("unitree_g1")
 
 

@@ -1,60 +1,34 @@
-"""Writer, reader and recovery: what was written comes back, whole or torn; what is no episode is one sentence."""
+"""Writer and reader: what was written comes back; what is no episode is one sentence; names, disks, the manifest."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mcap.reader import make_reader
 from mcap.writer import Writer
+from tests.service.capture.small_episodes import BODIES, JOINTS, T0_MONO, T0_WALL, Begin, made, write
 
 from teleopd.service.capture import manifest
 from teleopd.service.capture.info import info
 from teleopd.service.capture.mcap_file import EpisodeError
 from teleopd.service.capture.part_file import PartFile, RecordingError
 from teleopd.service.capture.reader import read_episode
-from teleopd.service.capture.recover import recover
 from teleopd.service.capture.schemas import channels
-from teleopd.service.capture.writer import EpisodeHeader, EpisodeWriter
-
-JOINTS, BODIES = ("hip", "knee"), ("Pelvis", "Head")
-T0_MONO, T0_WALL = 5_000_000_000, 1_790_000_000_000_000_000
-Begin = Callable[..., EpisodeWriter]
 
 
-def made(n: int, seed: int = 0, step_ns: int = 2_000_000) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
-    draw = np.random.default_rng(seed)
-    found = {}
-    for name, channel in channels(JOINTS, BODIES).items():
-        arrays = [draw.normal(size=(n, c.size)).astype(f"<{c.kind}").astype(float) for c in channel.columns]
-        found[name] = (T0_MONO + step_ns * np.arange(n, dtype=np.int64), arrays)
-    return found
-
-
-def write(writer: EpisodeWriter, streams: dict[str, tuple[np.ndarray, list[np.ndarray]]], chunk: int = 5) -> None:
-    for at in range(0, max(len(t) for t, _ in streams.values()), chunk):
-        for name, (t_ns, arrays) in streams.items():
-            writer.write(name, t_ns[at : at + chunk], [array[at : at + chunk] for array in arrays])
-        writer.flush()
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Begin:
-    def start(stem: str = "toy", folder: Path = tmp_path, **metadata: str) -> EpisodeWriter:
-        attached = {"robot.xml": b"<mujoco/>"}
-        header = EpisodeHeader("toy", JOINTS, BODIES, {"task": "wave", **metadata}, attached)
-        return EpisodeWriter(PartFile(folder, stem), header, T0_MONO, T0_WALL)
-
-    return start
+def foreign(path: Path, metadata: dict[str, str]) -> Path:
+    with path.open("wb") as stream:
+        writer = Writer(stream)
+        writer.start("", library="somebody 1.0")
+        if metadata:
+            writer.add_metadata("episode", metadata)
+        writer.add_message(writer.register_channel("/x", "json", 0), 1, b"{}", 1)
+        writer.finish()
+    return path
 
 
 def test_everything_comes_back_as_it_was_written(begin: Begin, tmp_path: Path):
@@ -145,166 +119,6 @@ def test_a_task_is_any_text(begin: Begin, task: str):
     assert read_episode(writer.finish({}, {})).metadata["task"] == task
 
 
-# Torn files
-
-
-def torn_file(folder: Path) -> tuple[bytes, dict[str, tuple[np.ndarray, list[np.ndarray]]]]:
-    """A file of four chunks of five samples whose writer was killed, as bytes."""
-    header = EpisodeHeader("toy", JOINTS, BODIES, {"task": "wave"}, {"robot.xml": b"<mujoco/>"})
-    writer = EpisodeWriter(PartFile(folder, "whole"), header, T0_MONO, T0_WALL)
-    streams = made(20)
-    write(writer, streams)
-    writer.abandon()
-    return (folder / "whole.mcap.part").read_bytes(), streams
-
-
-class Torn(NamedTuple):
-    folder: Path
-    content: bytes
-    streams: dict[str, tuple[np.ndarray, list[np.ndarray]]]
-    ends: list[int]
-
-    def __repr__(self) -> str:
-        return f"a torn file of {len(self.content)} bytes"
-
-
-@pytest.fixture(scope="module")
-def torn(tmp_path_factory: pytest.TempPathFactory) -> Torn:
-    folder = tmp_path_factory.mktemp("torn")
-    data, streams = torn_file(folder)
-    ends = chunk_ends(data)
-    assert len(ends) == 4
-    return Torn(folder, data, streams, ends)
-
-
-def chunk_ends(data: bytes) -> list[int]:
-    """Where each whole chunk ends, by the record lengths of the MCAP specification."""
-    at, ends = 8, []
-    while at < len(data):
-        opcode, length = data[at], int.from_bytes(data[at + 1 : at + 9], "little")
-        at += 9 + length
-        if opcode == 6:
-            ends.append(at)
-    return ends
-
-
-@settings(deadline=None, max_examples=40)
-@given(data=st.data())
-def test_cut_at_any_byte_everything_before_the_last_whole_chunk_is_recovered(torn: Torn, data: st.DataObject):
-    folder, content, streams, ends = torn
-    cut = data.draw(st.integers(min_value=ends[0], max_value=len(content)), label="cut")
-    for old in folder.glob("cut*"):
-        old.unlink()
-    path = folder / "cut.mcap.part"
-    path.write_bytes(content[:cut])
-    whole = sum(end <= cut for end in ends)
-    for found in (path, recover(path).path):
-        episode = read_episode(found)
-        assert episode.metadata["complete"] == "false" and episode.metadata["task"] == "wave"
-        assert episode.attachments == {"robot.xml": b"<mujoco/>"}
-        for name, (t_ns, arrays) in streams.items():
-            assert episode.streams[name].t_ns.tolist() == t_ns[: 5 * whole].tolist()
-            first = next(iter(episode.streams[name].columns.values()))
-            np.testing.assert_array_equal(first, arrays[0][: 5 * whole])
-    with (folder / "cut.mcap").open("rb") as stream:
-        summary = make_reader(stream, validate_crcs=True).get_summary()
-        assert summary is not None and summary.statistics is not None
-        assert summary.statistics.message_count == 6 * 5 * whole and summary.statistics.attachment_count == 1
-
-
-def test_cut_before_the_first_chunk_nothing_is_claimed(torn: Torn):
-    folder, content, _, ends = torn
-    path = folder / "early.mcap.part"
-    for cut in (1, 7, 8, 30, ends[0] - 1):
-        path.write_bytes(content[:cut])
-        with pytest.raises(EpisodeError, match=r"^\S+early.mcap.part (is torn before its first|holds no samples)"):
-            read_episode(path)
-
-
-@settings(deadline=None, max_examples=30)
-@given(data=st.data())
-def test_a_flipped_bit_costs_at_most_its_own_chunk_and_never_a_wrong_number(torn: Torn, data: st.DataObject):
-    folder, content, streams, ends = torn
-    at = data.draw(st.integers(min_value=ends[0], max_value=ends[3] - 1), label="byte")
-    changed = bytearray(content)
-    changed[at] ^= 1 << data.draw(st.integers(0, 7), label="bit")
-    path = folder / "flipped.mcap.part"
-    path.write_bytes(bytes(changed))
-    try:
-        stream = read_episode(path).streams["target"]
-    except EpisodeError:
-        return
-    t_ns, arrays = streams["target"]
-    rows = np.searchsorted(t_ns, stream.t_ns)
-    np.testing.assert_array_equal(stream.columns["joint_pos"], arrays[0][rows])
-    assert stream.n >= 5
-
-
-@settings(deadline=None, max_examples=60)
-@given(data=st.data())
-def test_any_damage_is_an_episode_or_one_sentence(torn: Torn, data: st.DataObject):
-    """Anywhere, the beginning with its metadata and lengths too."""
-    folder, content, _, ends = torn
-    changed = bytearray(content)
-    for _ in range(data.draw(st.integers(1, 3), label="bytes")):
-        at = data.draw(st.integers(0, ends[0] + 200), label="at")
-        changed[at] = data.draw(st.integers(0, 255), label="value")
-    path = folder / "damaged.mcap.part"
-    path.write_bytes(bytes(changed))
-    try:
-        assert read_episode(path).metadata["complete"] == "false"
-    except EpisodeError as error:
-        assert str(error).startswith((str(path), f"cannot read {path}"))
-
-
-def test_a_damaged_attachment_is_left_out(torn: Torn):
-    folder, content, _, _ = torn
-    path = folder / "attachment.mcap.part"
-    path.write_bytes(content.replace(b"<mujoco/>", b"<mujoca/>"))
-    episode = read_episode(path)
-    assert episode.attachments == {} and episode.metadata["damaged_chunks"] == "1"
-
-
-def test_a_recovered_file_says_so_and_the_torn_one_stays(torn: Torn):
-    folder, content, _, ends = torn
-    path = folder / "said.mcap.part"
-    path.write_bytes(content[: ends[1] + 40])
-    found = recover(path)
-    assert found.path == folder / "said.mcap" and found.messages == 60 and path.exists()
-    metadata = read_episode(found.path).metadata
-    assert metadata["recovered_messages"] == "60" and metadata["complete"] == "false"
-    assert metadata["recovered_last_log_time"] == str(T0_WALL + 9 * 2_000_000)
-
-
-def test_a_whole_file_and_one_that_is_being_recorded_are_not_recovered(begin: Begin, tmp_path: Path):
-    writer = begin()
-    write(writer, made(2))
-    with pytest.raises(EpisodeError, match=r"toy.mcap.part is being recorded; it needs no recovery$"):
-        recover(tmp_path / "toy.mcap.part")
-    path = writer.finish({}, {})
-    with pytest.raises(EpisodeError, match=r"toy.mcap is whole; it needs no recovery$"):
-        recover(path)
-
-
-def test_a_process_that_is_killed_loses_nothing_it_had_flushed(tmp_path: Path):
-    code = (
-        "import sys, os, signal; sys.path.insert(0, sys.argv[1]);"
-        "from test_episode_files import *;"
-        "header = EpisodeHeader('toy', JOINTS, BODIES);"
-        "writer = EpisodeWriter(PartFile(Path(sys.argv[2]), 'toy'), header, T0_MONO, T0_WALL);"
-        "write(writer, made(25)); t, a = made(1)['target']; writer.write('target', t, a);"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    here = str(Path(__file__).parent)
-    ended = subprocess.run([sys.executable, "-c", code, here, str(tmp_path)], capture_output=True, timeout=100)
-    assert ended.returncode == -9, ended.stderr
-    found = recover(tmp_path / "toy.mcap.part")
-    assert read_episode(found.path).streams["target"].n == 25
-
-
-# What is no episode
-
-
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -329,17 +143,6 @@ def test_absent_and_folder(tmp_path: Path):
         read_episode(tmp_path)
 
 
-def foreign(path: Path, metadata: dict[str, str]) -> Path:
-    with path.open("wb") as stream:
-        writer = Writer(stream)
-        writer.start("", library="somebody 1.0")
-        if metadata:
-            writer.add_metadata("episode", metadata)
-        writer.add_message(writer.register_channel("/x", "json", 0), 1, b"{}", 1)
-        writer.finish()
-    return path
-
-
 def test_another_programs_file_and_one_of_a_newer_release(tmp_path: Path):
     with pytest.raises(EpisodeError, match=r"a.mcap is no teleopd episode but a file of somebody 1.0$"):
         read_episode(foreign(tmp_path / "a.mcap", {}))
@@ -355,9 +158,6 @@ def test_another_programs_file_and_one_of_a_newer_release(tmp_path: Path):
     empty = {**newer, "schema": "teleopd.episode/1"}
     with pytest.raises(EpisodeError, match=r"d.mcap holds no samples$"):
         read_episode(foreign(tmp_path / "d.mcap", empty))
-
-
-# Names, folders, disks
 
 
 def test_names_that_exist_are_never_overwritten(begin: Begin, tmp_path: Path):
@@ -407,9 +207,6 @@ def test_a_disk_that_fills_up_leaves_a_file_of_whole_records(begin: Begin, monke
     writer.abandon()
     assert writer.file.part.stat().st_size == before
     assert read_episode(writer.file.part).streams["target"].n == 10
-
-
-# The manifest
 
 
 def test_the_newest_word_about_an_episode_counts(begin: Begin, tmp_path: Path):

@@ -124,4 +124,6 @@ def test_a_key_that_bounces_is_one_press():
 
 
 def test_reports_that_are_none_are_no_press():
-    RemoteKeys(EpisodeWishes(Slot(), 9)).step(remote(), np.zeros(0, dtype=np.int64), None)
+    slot = Slot()
+    RemoteKeys(EpisodeWishes(slot, 9)).step(remote(), np.zeros(0, dtype=np.int64), None)
+    assert slot.written == []
