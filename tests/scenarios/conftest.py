@@ -10,9 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import pytest
@@ -61,6 +61,9 @@ class Emulator:
 class Service:
     """`teleop serve` as a process, seen through its shared memory."""
 
+    started: ClassVar[list[Service]] = []
+    """Those whose log is at hand."""
+
     def __init__(self, folder: Path, *flags: str, program: Sequence[str] = TELEOP) -> None:
         self.runtime, self.report_path = folder / "run", folder / "report.json"
         self.port = free_port()
@@ -76,6 +79,7 @@ class Service:
         self._emulators: list[Emulator] = []
         self.children: list[psutil.Process] = []
         """Every process that was seen below the service."""
+        self.started.append(self)
 
     @property
     def bus(self) -> Bus:
@@ -196,7 +200,17 @@ class Service:
                 if process.is_running():
                     process.kill()
             self.process.wait(10)
+        self.started.remove(self)
         self._log.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the services said, below a test that failed or was not set up: elsewhere nobody can ask them."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"log of the service on port {service.port}", service.log()) for service in Service.started]
+    return report
 
 
 StartService = Callable[..., Service]

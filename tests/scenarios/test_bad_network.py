@@ -230,7 +230,7 @@ def test_it_ends_in_order_and_upright(story: dict[str, Phase]):
     assert story["end"].rejected == 0 and not story["end"].fallen
 
 
-def test_ports_of_the_relay_are_its_own():
+def test_the_relay_passes_a_packet_on():
     relay = Relay(free_port())
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:

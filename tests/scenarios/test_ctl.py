@@ -44,6 +44,20 @@ def write_with_a_wrong_token(service: Service, act: Act) -> int:
     return service.status().refused_commands - before.refused_commands
 
 
+def stand(told: Story) -> None:
+    """Ready, up to the end of the ramp. A machine that starves the virtual robot costs a reset, as it would a person."""
+    service = told.service
+    for _ in range(9):
+        until(lambda: service.status().blocked_by < 0, "nothing blocks what comes")
+        if service.mode is Mode.DAMPED:
+            service.ctl("reset")
+            continue
+        told.ask("ready")
+        until(lambda: service.mode is not Mode.READY or bool(service.status().ready_to_arm), "the ramp to stand ended")
+        if service.mode is Mode.READY:
+            return
+
+
 @pytest.fixture(scope="module")
 def story(start_service: StartService) -> Story:
     told = Story()
@@ -53,13 +67,13 @@ def story(start_service: StartService) -> Story:
     told.ask("arm too early", "arm")
     told.refused_by_token = write_with_a_wrong_token(service, Act.READY)
     told.mode_after_token = Mode(service.status().mode)
-    until(lambda: service.status().blocked_by < 0, "nothing blocks what comes")
-    told.ask("ready")
+    stand(told)
     told.second_serve = subprocess.run(
         [*TELEOP, "serve", "--no-view", "--port", "1"], env=service.environment, capture_output=True, text=True,
         timeout=LONG_S,
     )  # fmt: skip
-    until(lambda: bool(service.status().ready_to_arm), "the ramp to stand ended")
+    if service.mode is not Mode.READY:  # two services that start at once are what a small machine starves at
+        stand(told)
     told.ask("arm")
     heard = service.bus.slot("source_status")
     until(lambda: heard.read() is not None and heard.read().used > 0, "the source is heard")
