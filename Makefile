@@ -67,6 +67,7 @@ docs: $(READY) ## the documentation site into site/; a broken link is an error
 
 docs-generated: $(READY) ## what docs/ takes from the code: schema, dashboard, tables, configuration
 	$(BIN)/python docs/make_generated.py
+	$(BIN)/python docs/make_safety_tables.py
 
 pictures: $(READY) ## the pictures in docs/, made by the project itself
 	$(BIN)/python docs/make_pictures.py

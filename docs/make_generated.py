@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from teleopd.launch import config
+from teleopd.service.qualification.criteria import criteria_markdown
 from teleopd.service.telemetry.grafana import dashboard
 from teleopd.service.telemetry.messages import json_schema
 from teleopd.service.telemetry.metric_words import WORDS
@@ -77,6 +78,7 @@ def files() -> dict[str, str]:
         "grafana_dashboard.json": _json(dashboard()),
         "configuration.md": configuration(),
         "telemetry.md": between(telemetry, "metrics", metric_table()),
+        "policies.md": between((DOCS / "policies.md").read_text(), "qualification", criteria_markdown().rstrip()),
     }
 
 

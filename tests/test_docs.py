@@ -16,7 +16,9 @@ pytestmark = pytest.mark.checkout
 
 def test_what_docs_take_from_the_code_is_current():
     files = runpy.run_path(str(ROOT / "docs" / "make_generated.py"))["files"]()
-    assert set(files) == {"configuration.md", "telemetry.md", "telemetry.schema.json", "grafana_dashboard.json"}
+    assert set(files) == {
+        "configuration.md", "policies.md", "telemetry.md", "telemetry.schema.json", "grafana_dashboard.json"
+    }
     for name, text in files.items():
         assert (ROOT / "docs" / name).read_text() == text, f"docs/{name} is old: make docs-generated"
 

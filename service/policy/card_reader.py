@@ -98,7 +98,8 @@ def _explained(message: str, data: Mapping[str, Any], label: str) -> BadCard:
     problem, _, path = message.partition(" - at ")
     path = path.strip("`") or "$"
     block = re.match(r"\$\.observation\[(\d+)\]", path)
-    kind = data["observation"][int(block[1])].get("kind") if block else None
+    found = data["observation"][int(block[1])] if block else None
+    kind = found.get("kind") if isinstance(found, Mapping) else None
     unknown = re.search(r"unknown field `(.+)`", problem)
     if unknown:
         struct = _KINDS[str(kind)] if block else _SECTIONS[re.sub(r"\[\d+\]", "[]", path)]

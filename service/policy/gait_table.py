@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +97,14 @@ def read_gait_table(path: Path) -> GaitTable:
     """Read and check one file.
 
     Raises:
-        GaitTableError: not TOML, an unknown key, a number out of range.
+        GaitTableError: not there, not TOML, an unknown key, a number out of range.
     """
     try:
         raw: dict[str, Any] = tomllib.loads(path.read_text())
         file = msgspec.convert(raw, _File)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except OSError as error:
+        raise GaitTableError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise GaitTableError(f"{path}: {error}") from None
     for section, kind in (("shape", GaitShape), ("limits", GaitLimits)):
         known = [field.name for field in fields(kind)]
@@ -116,13 +119,16 @@ def _check(path: Path, file: _File) -> None:
     if file.schema != 1:
         raise GaitTableError(f"{path}: schema is {file.schema}; this version reads 1")
     shape = file.shape
+    for name, value in asdict(shape).items():
+        if not math.isfinite(value):
+            raise GaitTableError(f"{path}: {name} is {value:g}; give a finite number")
     cycles = shape.cycle_s, shape.cycle_side_s
     if not 0.3 <= min(cycles) <= max(cycles) <= 3.0 or not 0.1 <= shape.swing < 0.5 or not 0.1 <= shape.start_s <= 3.0:
         raise GaitTableError(
             f"{path}: cycle_s {cycles[0]:g}, cycle_side_s {cycles[1]:g}, swing {shape.swing:g}, "
             f"start_s {shape.start_s:g}; give 0.3 to 3 s (both), 0.1 to below 0.5, and 0.1 to 3 s"
         )
-    if min(*file.limits.speed, *file.limits.change) <= 0.0:
+    if not all(0.0 < limit < math.inf for limit in (*file.limits.speed, *file.limits.change)):
         raise GaitTableError(f"{path}: limits must be above 0, they are {file.limits.speed} and {file.limits.change}")
     for policy, said in file.policy.items():
         for axis in ("forward", "left", "turn"):

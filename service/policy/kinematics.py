@@ -36,11 +36,6 @@ class Chain:
         self.body = body
         self._links = _links(model.mjcf, body, model.root_body, model.joint_names, model.name)
 
-    @property
-    def is_root(self) -> bool:
-        """The body is the root itself."""
-        return not self._links
-
     def quat(self, root_quat: Quat, q: Array) -> Quat:
         """Orientation of the body for the root's, (4,) wxyz."""
         quat = root_quat

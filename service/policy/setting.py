@@ -102,7 +102,7 @@ def _check_values(
         raise MetadataConflict(card.name, f"{what} of joints:", len(names), len(found))
     for name, mine, theirs in zip(names, card.per_joint(values, names), found, strict=True):
         if abs(mine - theirs) > METADATA_STEP:
-            raise MetadataConflict(card.name, f"{what} of {name}", f"{mine:g}", f"{theirs:g}{way_out}")
+            raise MetadataConflict(card.name, f"{what} of {name}", f"{mine:g}", f"{theirs:g}", way_out)
 
 
 def listed(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from teleopd.safety.supervisor import Emit
 from teleopd.safety.words import Cause, Mode
 from teleopd.service.lockstep import START_NS, Lockstep
 from teleopd.service.qualification.battery import AFTER_S
-from teleopd.service.robot_io_process import RobotIoTick
+from teleopd.service.robot_io_stage import RobotIoTick
 
 UNCHANGED_RAD = 1e-9
 """Rounding."""

@@ -69,7 +69,11 @@ class MinkSolver:
         return np.array(qpos)
 
     def stand_on(self, contacts: Contacts | None) -> None:
-        """The base problem only: no contacts."""
+        """The base problem only.
+
+        Raises:
+            ValueError: contacts are given.
+        """
         if contacts is not None:
             raise ValueError("the mink solver knows no contacts")
 

@@ -196,7 +196,11 @@ def load_table(path: Path) -> RetargetTable:
 
 
 def parse_table(raw: bytes | str, where: str = "retarget.toml") -> RetargetTable:
-    """Validate the text of a `retarget.toml`; see `load_table`."""
+    """A table from the text of a `retarget.toml`; `where` names it in errors.
+
+    Raises:
+        TableError: not TOML, an unknown name, or a number out of range.
+    """
     try:
         tree = tomllib.loads(raw.decode() if isinstance(raw, bytes) else raw)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

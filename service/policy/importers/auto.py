@@ -66,10 +66,13 @@ def import_any(onnx: OnnxFile, robot: RobotModel, answers: Answers = NO_ANSWERS)
 
 def _check_agreement(by_yaml: Card, by_metadata: Card) -> None:
     way_out = "; say which is meant with --prefer"
+    if len(by_yaml.action_joints) != len(by_metadata.action_joints):
+        counts = len(by_yaml.action_joints), len(by_metadata.action_joints)
+        raise MetadataConflict("deploy.yaml", "joints of the action:", *counts, way_out)
     if by_yaml.action_joints != by_metadata.action_joints:
-        pairs = zip(by_yaml.action_joints, by_metadata.action_joints, strict=False)
+        pairs = zip(by_yaml.action_joints, by_metadata.action_joints, strict=True)
         at, (mine, theirs) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
-        raise MetadataConflict("deploy.yaml", f"joint {at} is", mine, theirs + way_out)
+        raise MetadataConflict("deploy.yaml", f"joint {at} is", mine, theirs, way_out)
     names = by_yaml.action_joints
     for what, mine_all, theirs_all in (
         ("kp", by_yaml.gains.sim.kp, by_metadata.gains.sim.kp),
@@ -80,7 +83,7 @@ def _check_agreement(by_yaml: Card, by_metadata: Card) -> None:
         pairs_of = zip(names, by_yaml.per_joint(mine_all, names), by_yaml.per_joint(theirs_all, names), strict=True)
         for name, value, other in pairs_of:
             if abs(value - other) > METADATA_STEP:
-                raise MetadataConflict("deploy.yaml", f"{what} of {name}", f"{value:g}", f"{other:g}{way_out}")
+                raise MetadataConflict("deploy.yaml", f"{what} of {name}", f"{value:g}", f"{other:g}", way_out)
 
 
 def _over_metadata(card: Card) -> Card:

@@ -23,8 +23,6 @@ from teleopd.service.policy.importers.onnx_writer import model, node
 
 MAX_BYTES = 64 * 1024 * 1024
 OPSET = 13
-INPUTS = ("obs", "h_in", "c_in")
-OUTPUTS = ("actions", "h_out", "c_out")
 _STORAGES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "LongStorage": "<i8", "BoolStorage": "?"}
 _TAGS = ("restore_type_tag", "build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
 Float32 = npt.NDArray[np.float32]

@@ -15,7 +15,6 @@ STACKED = PLACE + len(Place._fields)
 BOUNDS = STACKED + len(Stacked._fields)
 FRAME = BOUNDS + len(Bounds._fields)
 SCRATCH = FRAME + len(Frame._fields)
-QPOS = SCRATCH + len(Scratch._fields)
 
 
 def table(

@@ -63,7 +63,7 @@ def correct(jacobian: Any, bounds: Any, count: int, work: Any) -> bool:
 def steps(
     where: Any, damping: float, count: int, first: bool, constrained: bool
 ) -> None:  # fmt: skip
-    """`count` steps on the configuration that `arrays_of` put into the table. `first`, see `FastSolver._iterate`."""
+    """`count` steps on the configuration in the arrays of `layout.table`. `first`, see `FastSolver._iterate`."""
     tree, place, stacked = tree_at(where), place_at(where), stacked_at(where)
     bounds, frame, work, qpos = bounds_at(where), frame_at(where), scratch_at(where), line(where[-1])
     forward(tree, qpos, place)

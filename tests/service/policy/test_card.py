@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.card import gains_for
-from teleopd.service.policy.card_reader import load_card, parse_card
+from teleopd.service.policy.card_reader import card_from, load_card, parse_card
 from teleopd.service.policy.errors import BadCard, UnknownKey, WrongJoints
 from teleopd.service.policy.library import shipped_cards
 
@@ -112,6 +113,13 @@ def test_a_wrong_card_is_one_sentence(tiny, old, new, problem):
     text, _ = tiny((old, new))
     with pytest.raises(BadCard, match=f"^{re.escape('policy card my.toml: ' + problem)}"):
         parse_card(text, "my.toml")
+
+
+@pytest.mark.parametrize(("block", "kind"), [(1, "int"), ("q", "str"), ([1], "array"), (True, "bool")])
+def test_an_observation_block_that_is_no_table_is_one_sentence(tiny, block, kind):
+    data = tomllib.loads(tiny()[0]) | {"observation": [block]}
+    with pytest.raises(BadCard, match=rf"^policy card t: expected `object`, got `{kind}` in observation\[0\]$"):
+        card_from(data, "t")
 
 
 def test_a_wrong_hash_is_shown(tiny):

@@ -69,6 +69,8 @@ def test_axes_without_rows_and_policies_without_a_table_are_told_the_truth(tmp_p
          "cycle_s 0.7, cycle_side_s 0.6, swing 0.5, start_s 0.5; give 0.3 to 3 s (both), 0.1 to below 0.5, and 0.1 to "
          "3 s"),
         ("speed = [0.6", "speed = [0.0", "limits must be above 0, they are (0.0, 0.6, 0.8) and (0.6, 0.6, 1.2)"),
+        ("change = [0.6", "change = [nan", "limits must be above 0, they are (0.6, 0.6, 0.8) and (nan, 0.6, 1.2)"),
+        ("lift_m = 0.08", "lift_m = inf", "lift_m is inf; give a finite number"),
         ("[-0.4, -0.8, 0.1]", "[0.3, -0.8, 0.1]",
          "policy mine, forward: speeds [0.3, 0.2, 0.4] must rise, without 0"),
         ("[-0.4, -0.8, 0.1]", "[-0.4, -1.8, 0.1]",
@@ -84,3 +86,11 @@ def test_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, sentence:
     with pytest.raises(GaitTableError) as error:
         read_gait_table(path)
     assert str(error.value) == f"{path}: {sentence}"
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
+    with pytest.raises(GaitTableError, match=rf"^{tmp_path} cannot be read: Is a directory$"):
+        read_gait_table(tmp_path)
+    (tmp_path / "gait.toml").write_bytes(b"\xff")
+    with pytest.raises(GaitTableError, match=r"gait\.toml: 'utf-8' codec can't decode byte 0xff"):
+        read_gait_table(tmp_path / "gait.toml")

@@ -16,7 +16,7 @@ from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.policy.card_reader import parse_card
 from teleopd.service.policy.card_writer import card_text
 from teleopd.service.policy.errors import BadCard, CannotImport, MetadataConflict, WrongRate
-from teleopd.service.policy.importers.auto import Answers, import_any
+from teleopd.service.policy.importers.auto import Answers, _check_agreement, import_any
 from teleopd.service.policy.importers.deploy_yaml import read_yaml
 from teleopd.service.policy.importers.holosoma import import_holosoma
 from teleopd.service.policy.importers.onnx_metadata import import_metadata
@@ -168,6 +168,17 @@ def test_two_sources_that_disagree_are_refused_until_one_is_named(deploy):
     assert by_yaml.gains.sim.over_metadata
     by_metadata = deploy(metadata=other, prefer="metadata").card
     assert by_metadata.per_joint(by_metadata.gains.sim.kp, ("a",)) == [7.0]
+
+
+def test_two_sources_with_other_joints_are_refused(deploy):
+    card = deploy().card
+    for joints, message in (
+        (("b", "c"), "joints of the action: 3, the ONNX metadata say 2; say which is meant with --prefer"),
+        (("b", "a", "c"), "joint 1 is c, the ONNX metadata say a; say which is meant with --prefer"),
+    ):
+        with refusal(MetadataConflict, f"card 'deploy.yaml' says {message}"):
+            other = msgspec.structs.replace(card.joints, action=joints)
+            _check_agreement(card, msgspec.structs.replace(card, joints=other))
 
 
 def test_yaml_without_pyyaml_is_one_sentence(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import hashlib
 import math
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -298,7 +299,6 @@ def test_unitree_rl_gym_47_and_its_clock(make_reference, make_state):
 
 def test_omnih2o_1665_with_torso_imu_and_points(make_reference, make_state):
     """The torso joint turns about the vertical; points through MuJoCo's own kinematics, velocities by a small step."""
-    mujoco = pytest.importorskip("mujoco")
     card = load_card(shipped_cards(H1)["omnih2o"])
     order = [H1.joint_names.index(name) for name in card.state_joints]
     torso = H1.joint_names.index("torso_joint")

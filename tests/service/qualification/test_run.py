@@ -17,7 +17,7 @@ from teleopd.service.policy.library import ResolvedPolicy, resolve
 from teleopd.service.qualification.battery import Run, battery
 from teleopd.service.qualification.meter import Meter
 from teleopd.service.qualification.run import attempt, perform
-from teleopd.service.robot_io_process import RobotIoTick
+from teleopd.service.robot_io_stage import RobotIoTick
 
 
 @pytest.fixture(scope="module")
