@@ -209,7 +209,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """What the services said, below a test that failed or was not set up: elsewhere nobody can ask them."""
     report = yield
     if report.failed:
-        report.sections += [(f"log of the service on port {service.port}", service.log()) for service in Service.started]
+        report.sections += [(f"log of the service on port {one.port}", one.log()) for one in Service.started]
     return report
 
 

@@ -45,7 +45,7 @@ def write_with_a_wrong_token(service: Service, act: Act) -> int:
 
 
 def stand(told: Story) -> None:
-    """Ready, up to the end of the ramp. A machine that starves the virtual robot costs a reset, as it would a person."""
+    """Ready, up to the end of the ramp; a machine that starves the virtual robot costs a reset, as it does a person."""
     service = told.service
     for _ in range(9):
         until(lambda: service.status().blocked_by < 0, "nothing blocks what comes")
