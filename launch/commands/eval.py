@@ -34,11 +34,11 @@ WIDE = 190
 """Characters a line of a table that goes into a file or a pipe."""
 COLUMNS = (
     ("key mm", ("tracking", "key_body_error_mm", "median"), 1), ("p95", ("tracking", "key_body_error_mm", "p95"), 1),
-    ("E_mpkpe mm", ("tracking", "e_mpkpe_mm"), 1), ("E_mpjpe rad", ("tracking", "e_mpjpe_rad"), 3),
-    ("rmse rad", ("tracking", "joint_rmse_rad"), 3), ("E_vel m/s", ("tracking", "e_vel_m_s"), 2),
-    ("drift m", ("tracking", "root_drift_m"), 2), ("yaw deg", ("tracking", "yaw_drift_deg"), 1),
-    ("lag ms", ("tracking", "lag_ms"), 0), ("slip m/s", ("foot_slip_m_s",), 3),
-    ("torque", ("torque_share", "rms"), 2), ("J", ("energy_j",), 0),
+    ("wrists", ("tracking", "wrist_error_mm"), 1), ("E_mpkpe mm", ("tracking", "e_mpkpe_mm"), 1),
+    ("E_mpjpe rad", ("tracking", "e_mpjpe_rad"), 3), ("rmse rad", ("tracking", "joint_rmse_rad"), 3),
+    ("E_vel m/s", ("tracking", "e_vel_m_s"), 2), ("drift m", ("tracking", "root_drift_m"), 2),
+    ("yaw deg", ("tracking", "yaw_drift_deg"), 1), ("lag ms", ("tracking", "lag_ms"), 0),
+    ("slip m/s", ("foot_slip_m_s",), 3), ("torque", ("torque_share", "rms"), 2), ("J", ("energy_j",), 0),
 )  # fmt: skip
 """Heading, where the figure lies in a row, decimals."""
 
@@ -49,9 +49,9 @@ class Eval:
     robot) and say how well each policy follows them and whether the robot stays up.
 
     E_vel [m/s], E_mpkpe [mm] and E_mpjpe [rad] are the field's mean errors of root velocity, key points and joints;
-    key [mm] is the median key-body error, drift [m] and yaw [deg] are those at the end, lag [ms] is the delay of the
-    joints, slip [m/s] the speed of soles on the floor, torque the root mean square share of the limits, J the
-    mechanical work. Exit status 1 when a clip could not be run.
+    key and wrists [mm] are the median errors of key bodies and of wrists, drift [m] and yaw [deg] are those at the
+    end, lag [ms] is the delay of the joints, slip [m/s] the speed of soles on the floor, torque the root mean square
+    share of the limits, J the mechanical work. Exit status 1 when a clip could not be run.
     """
 
     clips: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ they are fixed here. Key-body error, drift and joint RMSE are the project's (`se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,12 @@ def e_mpkpe(site_errors_m: Array) -> float:
     """Mean key-point position error [mm]: mean over ticks and key sites of the distance (k, sites) [m], root-relative
     and heading-aligned."""
     return 1e3 * float(site_errors_m.mean())
+
+
+def wrist_error(site_errors_m: Array, sites: Sequence[str]) -> float:
+    """Median over ticks and both wrists of the same distances [mm]; `sites` names their columns."""
+    wrists = [i for i, name in enumerate(sites) if name.endswith("_wrist")]
+    return 1e3 * float(np.median(site_errors_m[:, wrists]))
 
 
 def e_mpjpe(track: Track) -> float:

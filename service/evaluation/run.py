@@ -19,10 +19,13 @@ from teleopd.service.policy.errors import PolicyError
 from teleopd.service.retarget.calibration import CalibrationError
 from teleopd.service.retarget.tables import TableError
 
-SCHEMA = 1
-"""Of the JSON file."""
+SCHEMA = 2
+"""Of the JSON file; 2 has `wrist_error_mm`."""
 T = TypeVar("T", bound=Trial)
-TRACKING = ("e_vel_m_s", "e_mpkpe_mm", "e_mpjpe_rad", "joint_rmse_rad", "root_drift_m", "yaw_drift_deg", "lag_ms")
+TRACKING = (
+    "e_vel_m_s", "e_mpkpe_mm", "e_mpjpe_rad", "joint_rmse_rad", "wrist_error_mm", "root_drift_m", "yaw_drift_deg",
+    "lag_ms",
+)  # fmt: skip
 
 
 def attempted(trial: T, run: Callable[[T], dict[str, Any]] = run_trial) -> dict[str, Any]:

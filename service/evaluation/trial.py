@@ -216,6 +216,7 @@ def _figures(model: RobotModel, session: Lockstep, recorder: _Recorder) -> dict[
             "e_vel_m_s": metrics.e_vel(track), "e_mpkpe_mm": metrics.e_mpkpe(errors),
             "e_mpjpe_rad": metrics.e_mpjpe(track), "joint_rmse_rad": told.joint_rmse_rad,
             "key_body_error_mm": {"median": told.key_body_median_mm, "p95": told.key_body_p95_mm},
+            "wrist_error_mm": metrics.wrist_error(errors, model.key_sites),
             "root_drift_m": told.root_drift_m, "yaw_drift_deg": told.yaw_drift_deg, "lag_ms": metrics.lag_ms(track),
         },
         "foot_slip_m_s": metrics.foot_slip_m_s(track), "torque_share": {"rms": rms, "max": largest},

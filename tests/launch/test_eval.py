@@ -33,7 +33,8 @@ def row_of(trial: Trial, mm: float) -> dict[str, Any]:
         "frames": {"rejected": 0, "left_out": 0},
         "tracking": {
             "e_vel_m_s": 0.25, "e_mpkpe_mm": mm, "e_mpjpe_rad": 0.05, "joint_rmse_rad": 0.08, "root_drift_m": 0.5,
-            "yaw_drift_deg": 1.5, "lag_ms": None, "key_body_error_mm": {"median": mm, "p95": 2 * mm},
+            "yaw_drift_deg": 1.5, "lag_ms": None, "wrist_error_mm": 7.0,
+            "key_body_error_mm": {"median": mm, "p95": 2 * mm},
         },
         "foot_slip_m_s": 0.1, "torque_share": {"rms": 0.12, "max": 0.9}, "energy_j": 1234.0, "real_time_factor": 1.0,
     }  # fmt: skip
@@ -98,7 +99,7 @@ def test_json_is_a_line_a_run_and_a_line_a_summary(
     assert refused[0].startswith("not run: nowhere: no built-in motion and no file './nowhere.bvh'")
     assert refused[1] == "not run: wave: out of memory?"
     document = json.loads(out.read_text())
-    assert document["schema"] == 1 and document["runs"] == lines[:2] and document["summary"] == lines[2:]
+    assert document["schema"] == 2 and document["runs"] == lines[:2] and document["summary"] == lines[2:]
     assert [entry["clip"] for entry in document["not_run"]] == ["nowhere", "wave"]
     assert document["policies"][0]["sha256"] == told[0][0][0].policy.card.model.sha256
 

@@ -45,6 +45,13 @@ def test_means_of_joints_and_key_points():
     assert metrics.e_mpkpe(errors) == pytest.approx(10.0)  # 360 mm over 36 values
 
 
+def test_wrists_are_judged_by_their_own_columns():
+    errors = np.full((3, 4), 9.0)
+    errors[:, 1], errors[:, 3] = (0.01, 0.02, 0.9), (0.03, 0.04, 0.05)
+    sites = ("key_head", "key_left_wrist", "key_left_ankle", "key_right_wrist")
+    assert metrics.wrist_error(errors, sites) == pytest.approx(35.0)  # the middle of 10 20 30 40 50 900 mm
+
+
 @pytest.mark.parametrize("ticks", [0, 2, 5, 24])
 def test_lag_is_the_delay(ticks: int):
     """A chirp has no period to be mistaken for."""

@@ -73,7 +73,8 @@ def test_processes_give_what_one_gives_and_a_clip_that_cannot_run_stops_nobody(d
 def row(policy: str, mm: float | None, *, upright: bool = True, engaged: bool = True) -> dict[str, object]:
     tracking = None if mm is None else {
         "e_vel_m_s": mm / 100, "e_mpkpe_mm": mm, "e_mpjpe_rad": 0.1, "joint_rmse_rad": mm / 1000, "root_drift_m": None,
-        "yaw_drift_deg": 1.0, "lag_ms": 40.0, "key_body_error_mm": {"median": mm, "p95": 2 * mm},
+        "yaw_drift_deg": 1.0, "lag_ms": 40.0, "wrist_error_mm": mm / 2,
+        "key_body_error_mm": {"median": mm, "p95": 2 * mm},
     }  # fmt: skip
     return {
         "policy": policy, "perturbation": "none", "engaged": engaged, "upright": upright, "tracking": tracking,
@@ -91,6 +92,7 @@ def test_summaries_count_and_average():
     assert first["tracking"]["e_mpkpe_mm"] == 30.0, "the field's errors are means"
     assert first["tracking"]["joint_rmse_rad"] == 0.02, "the rest are medians"
     assert first["tracking"]["key_body_error_mm"] == {"median": 20.0, "p95": 40.0}
+    assert first["tracking"]["wrist_error_mm"] == 10.0
     assert first["tracking"]["root_drift_m"] is None
     assert (second["runs"], second["survived"], second["failures"]) == (1, 0, 1), "never engaged is a failure"
     assert second["tracking"]["e_vel_m_s"] is None and second["energy_j"] is None

@@ -18,7 +18,7 @@ from teleopd.service.policy.train.dagger import Report, read_checkpoint
 from teleopd.service.policy.train.decoupled.distil import LegDistillation, LegSettings, leg_student_of
 from teleopd.service.policy.train.decoupled.export import write_policy
 from teleopd.service.policy.train.decoupled.suite import Actor, Suite, acting, markdown, summary, trials
-from teleopd.service.policy.train.decoupled.walker import WALKERS, Walker
+from teleopd.service.policy.train.decoupled.walker import VY, WALKERS, Walker
 from teleopd.service.policy.train.decoupled.world import Float32, World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.export import ExportFailed
@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     walker = WALKERS[args.robot]()
     try:
         if args.export is not None:
-            export(args.out, walker, args.data, args.export)
+            export(args.out, walker, args.data, args.export, args.sideways)
         elif args.evaluate:
-            evaluate(args.out, walker, args.data, args.threads)
+            evaluate(args.out, walker, args.data, args.threads, args.sideways)
         else:
             train(args, walker)
     except (FileNotFoundError, ValueError, PolicyError, ExportFailed) as error:
@@ -81,9 +81,10 @@ def train(args: argparse.Namespace, walker: Walker) -> None:
     run.close()
 
 
-def evaluate(folder: Path, walker: Walker, data: Path, threads: int) -> dict[str, Any]:
+def evaluate(folder: Path, walker: Walker, data: Path, threads: int, sideways: float = 1.0) -> dict[str, Any]:
     """The suite for the folder's network and, where the teacher is there, for the experts; writes `evaluation.json`."""
     student = leg_student_of(folder, walker)
+    student.amplify(VY, sideways)
     state = read_checkpoint(folder)
     found: dict[str, Any] = {key: state[key] for key in ("iteration", "samples", "updates", "elapsed_s")}
     actors: dict[str, Callable[[World], Actor]] = {"student": acting(student.act)}
@@ -111,7 +112,7 @@ def _experts(world: World, teacher: Path) -> Actor:
     return act
 
 
-def export(folder: Path, walker: Walker, data: Path, to: Path) -> None:
+def export(folder: Path, walker: Walker, data: Path, to: Path, sideways: float = 1.0) -> None:
     """Write `default.onnx`, `.toml` and `.md` into `to`, with the figures of the last evaluation.
 
     Raises:
@@ -127,7 +128,11 @@ def export(folder: Path, walker: Walker, data: Path, to: Path) -> None:
             f"{found['elapsed_s'] / 60:.0f} minutes on two busy CPU cores."
         )
     notice = _present(data, LICENCE).read_text(encoding="utf-8").strip()
-    for written in write_policy(leg_student_of(folder, walker), walker, to, figures, notice):
+    student = leg_student_of(folder, walker)
+    student.amplify(VY, sideways)
+    if sideways != 1.0:
+        figures += f" It takes a command sideways for {sideways:g} times what it says, to obtain it on a turn too."
+    for written in write_policy(student, walker, to, figures, notice):
         print(f"{written}: {written.stat().st_size} bytes")
 
 
@@ -166,6 +171,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--robots", type=int, default=128, help="stepped together")
     parser.add_argument("--push-chance", type=float, default=0.004, help="pushes a tick and robot")
     beside = Path(__file__).resolve().parents[5] / "shared" / "data"
+    factor = "with --evaluate and --export: the network takes the command sideways for so many times what it says"
+    parser.add_argument("--sideways", type=float, default=1.0, metavar="FACTOR", help=factor)
     parser.add_argument("--data", type=Path, default=beside, help="folder of public data with the teacher")
     parser.add_argument("--evaluate", action="store_true", help="run the suite on the folder's checkpoint")
     parser.add_argument("--export", type=Path, metavar="TO", help="write default.onnx, .toml and .md into a folder")

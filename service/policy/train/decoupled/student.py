@@ -44,6 +44,17 @@ class LegStudent(nn.Module):
         self.mean.copy_(torch.from_numpy(samples.mean(axis=0)))
         self.std.copy_(torch.from_numpy(np.maximum(samples.std(axis=0), STD_FLOOR)))
 
+    def amplify(self, column: int, factor: float) -> None:
+        """Take an input for `factor` times what it says: for a command that is obtained in part only.
+
+        Raises:
+            ValueError: the factor is not within 0.5 and 2.
+        """
+        if not 0.5 <= factor <= 2.0:
+            raise ValueError(f"an input counts {factor:g} times; give a factor from 0.5 to 2")
+        self.mean[column] /= factor
+        self.std[column] /= factor
+
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         """Raw actions, then how sure it is to step (above 0: yes), (k, outputs + 1), of (k, inputs + 1)."""
         inputs = ((seen - self.mean) / self.std).clamp(-INPUT_CLIP, INPUT_CLIP)

@@ -41,7 +41,7 @@ from teleopd.service.policy.train.decoupled.tracks import (
     thrown,
     upper_body,
 )
-from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, DT_S, HEIGHT, VX, WALKERS, WALKS
+from teleopd.service.policy.train.decoupled.walker import ACTION_SCALE, DT_S, HEIGHT, VX, VY, WALKERS, WALKS
 from teleopd.service.policy.train.decoupled.world import World
 from teleopd.service.policy.train.experts.both import BothExperts
 from teleopd.service.policy.train.experts.standing import StandingExpert
@@ -341,6 +341,25 @@ def test_the_suite_has_what_is_asked_for(walker):
         assert len(trial.track.command) == len(trial.track.upper)
     assert counts == {name: of for name, (_, of) in SHOULD.items() if "speed" not in name}
     assert min(c[VX] for c in COMMANDS) == -0.4 and max(c[VX] for c in COMMANDS) == 0.9
+
+
+def test_a_command_that_is_obtained_in_part_can_count_for_more(walker):
+    torch.manual_seed(0)
+    plain, amplified = (LegStudent(walker.width, len(walker.legs)) for _ in range(2))
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0.3, 0.5, (64, walker.width + 1)).astype(np.float32)
+    plain.normalise_to(samples)
+    amplified.load_state_dict(plain.state_dict())
+    amplified.amplify(VY, 1.25)
+    seen, steps = samples[:, :-1], np.zeros(64, dtype=np.float32)
+    more = seen.copy()
+    more[:, VY] *= 1.25
+    assert np.abs(plain.act(more, steps)[0] - plain.act(seen, steps)[0]).max() > 1e-3
+    assert np.allclose(amplified.act(seen, steps)[0], plain.act(more, steps)[0], atol=1e-5)
+    assert np.allclose(network_of(checked_onnx(amplified))(seen, steps)[0], plain.act(more, steps)[0], atol=1e-4)
+    for wrong in (0.0, -1.0, 2.1, float("nan")):
+        with pytest.raises(ValueError, match=r"give a factor from 0\.5 to 2"):
+            amplified.amplify(VY, wrong)
 
 
 def test_absent_data_is_one_sentence(tmp_path, capsys):
