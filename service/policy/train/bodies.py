@@ -7,6 +7,7 @@ the teacher tracks the ten example clips in it as in full physics).
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import mujoco
@@ -108,6 +109,7 @@ class Body:
         self._soles = np.array([base.site(name).id for name in MODEL.sole_sites])
         self._keys = np.array([base.site(name).id for name in MODEL.key_sites])
         self._ghost: Any = None
+        self._kept: Array = np.zeros(mujoco.mj_stateSize(base, mujoco.mjtState.mjSTATE_INTEGRATION))
 
     def become(self, r: Randomised) -> None:
         """Take on masses, friction and gains."""
@@ -161,6 +163,20 @@ class Body:
         mujoco.mj_kinematics(self._base, ghost)
         out: Array = ghost.site_xpos[self._keys]
         return out
+
+    def foresee(self, steps: int, targets: Sequence[Array]) -> tuple[Array, Array]:
+        """qpos and qvel after `steps` physics steps as it is driven now and a policy tick of each of `targets` (29,)
+        [rad]; the robot itself stays where it is."""
+        m, data = self.m, self.data
+        mujoco.mj_getState(m, data, self._kept, mujoco.mjtState.mjSTATE_INTEGRATION)
+        if steps:
+            mujoco.mj_step(m, data, steps)
+        for target in targets:
+            data.ctrl[:] = target
+            mujoco.mj_step(m, data, SUBSTEPS)
+        found = data.qpos.copy(), data.qvel.copy()
+        mujoco.mj_setState(m, data, self._kept, mujoco.mjtState.mjSTATE_INTEGRATION)
+        return found
 
     def advance(self, target: Array, delay: int) -> None:
         """One policy tick; `target` (29,) [rad] reaches the motors after `delay` physics steps."""

@@ -41,7 +41,9 @@ FINETUNING_PROGRESS = "finetuning.jsonl"
 CLIPS = "clips.npz"
 EVALUATION = "evaluation.json"
 TEACHER = "policies/twist2/twist2_1017_20k.onnx"
-WIDENING: dict[str, Any] = {"widened": True, "known_gains": True, "learning_rate": 4e-4, "beta_over": 1e-6, "leg": 50}
+WIDENING: dict[str, Any] = {
+    "widened": True, "known_gains": True, "known_delay": True, "learning_rate": 4e-4, "beta_over": 1e-6, "leg": 50,
+}  # fmt: skip
 """Settings of a distillation that goes on from a trained network on the robots and references of fine-tuning."""
 PRINT_S = 20.0
 """Between lines where the output is no terminal."""

@@ -105,7 +105,7 @@ class Distillation:
         s = self.settings
         leg = self.iteration // s.leg
         self._rng = np.random.default_rng((s.seed, leg))
-        world = self._world = self._world or World(s.robots, self._card, s.threads)
+        world = self._world = self._world or World(s.robots, self._card, s.threads, ahead=s.known_delay)
         self._noise = np.zeros((s.robots, 1), dtype=np.float32)
         self._taught = self._rng.random(s.robots) < self._beta()
         for i in range(s.robots):
@@ -143,7 +143,7 @@ class Distillation:
             used = np.ascontiguousarray(seen.student[:, COLUMNS])
             wanted = self._teacher(seen.teacher)
             if self.settings.known_gains:
-                wanted = same_torque(wanted, world.qpos[:, 7:].astype(np.float32), gains_of(world))
+                wanted = same_torque(wanted, world.seen_qpos[:, 7:].astype(np.float32), gains_of(world))
             self.replay.add(used, wanted)
             self.samples += world.count
             redrawn = rng.random(world.count) < self.settings.redraw

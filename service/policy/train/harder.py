@@ -31,6 +31,8 @@ MODE_TRACKS, MODE_TICKS = 16, 600
 MODE_UNTAUGHT_M_S = 0.5
 """Sideways faster than this the teacher falls."""
 LONGEST_HOLD = 25
+LONGEST_DELAY = 10
+"""Physics steps: 50 ms, a little more than what is asked of a policy before hardware."""
 RAMP_M_S2 = 0.8
 """Of velocity commands; turn rates twice as fast [rad/s^2]."""
 AXES: tuple[tuple[float, tuple[float, float, float], tuple[float, float]], ...] = (
@@ -75,7 +77,7 @@ def drawn_hard(rng: Rng, nbody: int) -> Randomised:
         kp=(rng.uniform(0.65, 1.35) if extreme else rng.uniform(0.85, 1.15)) * rng.uniform(0.95, 1.05, N),
         kd=rng.uniform(0.75, 1.25),
         stiff_wrists=bool(rng.random() < 0.4),
-        delay=int(rng.integers(0, 2 * SUBSTEPS + 1)) if extreme else int(rng.integers(0, SUBSTEPS + 1)),
+        delay=int(rng.integers(0, LONGEST_DELAY + 1)) if extreme else int(rng.integers(0, SUBSTEPS + 1)),
         noise=float(rng.choice((0.0, 0.5, 1.0))),
     )
 

@@ -51,6 +51,8 @@ class Settings:
     """On the robots and references of fine-tuning."""
     known_gains: bool = False
     """Labels of a teacher that knows each robot's gains."""
+    known_delay: bool = False
+    """Labels of a teacher that sees each robot as it will be when the answer arrives."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints."""

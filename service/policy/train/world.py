@@ -80,8 +80,11 @@ class Measured:
 class World:
     """`count` robots stepped together on `threads` threads. Deterministic for a given generator of random numbers."""
 
-    def __init__(self, count: int, card: Card, threads: int, measure: bool = False) -> None:
-        """`measure`: keep what rewards need at every tick."""
+    def __init__(
+        self, count: int, card: Card, threads: int, measure: bool = False, ahead: bool = False
+    ) -> None:  # fmt: skip
+        """`measure`: keep what rewards need at every tick. `ahead`: the teacher sees each robot as it will be when the
+        answer of this tick reaches its motors, so that its answers fit a delay that it does not know of."""
         self.count = count
         self.measured = Measured(count) if measure else None
         base = reduced_model()
@@ -92,6 +95,11 @@ class World:
         self._parts = np.array_split(np.arange(count), threads)
         self.qpos: Array = np.zeros((count, 7 + N))
         self.qvel: Array = np.zeros((count, 6 + N))
+        self._ahead = ahead
+        self.seen_qpos, self.seen_qvel = self.qpos, self.qvel
+        """What the teacher saw of each robot at this tick."""
+        if ahead:
+            self.seen_qpos, self.seen_qvel = np.zeros_like(self.qpos), np.zeros_like(self.qvel)
         self.last_action: Float32 = np.zeros((count, N), dtype=np.float32)
         self.tracks: list[Array] = [np.zeros((1, WIDTH))] * count
         self.at: npt.NDArray[np.intp] = np.zeros(count, dtype=np.intp)
@@ -136,11 +144,14 @@ class World:
     def see(self, rng: np.random.Generator) -> Seen:
         """Observations of this tick: the student's with sensor noise, the teacher's without. Call once a tick."""
         reference = self.reference()
-        clean = proprioception(self.qpos, self.qvel, self.last_action)
+        clean = taught = proprioception(self.qpos, self.qvel, self.last_action)
+        if self._ahead:
+            list(self._pool.map(self._foresee, self._parts))
+            taught = proprioception(self.seen_qpos, self.seen_qvel, self.last_action)
         noise = rng.standard_normal((self.count, PROPRIOCEPTION), dtype=np.float32) * SENSOR_SCALE
         noisy = clean + noise * self._noise[:, None]
         noisy[:, 5 + N + ANKLES] = 0.0
-        return Seen(self._student.observe(reference, noisy), self._teacher.observe(reference, clean))
+        return Seen(self._student.observe(reference, noisy), self._teacher.observe(reference, taught))
 
     def act(self, action: Float32) -> None:
         """One tick with each robot's raw action (k, 29)."""
@@ -150,12 +161,23 @@ class World:
         list(self._pool.map(self._advance, self._parts))
         self.at += 1
 
+    def _foresee(self, part: npt.NDArray[np.intp]) -> None:
+        for i in part:
+            whole, steps = self._lag(i)
+            waiting = [self._targets[k, i] for k in range(whole - 1, -1, -1)]  # answers that have not arrived either
+            self.seen_qpos[i], self.seen_qvel[i] = self.bodies[i].foresee(steps, waiting)
+
+    def _lag(self, i: int) -> tuple[int, int]:
+        """How late robot `i` gets its targets: whole ticks, and physics steps."""
+        delay = self.errors[i].delay
+        whole = max(delay - 1, 0) // SUBSTEPS
+        return whole, delay - whole * SUBSTEPS
+
     def _advance(self, part: npt.NDArray[np.intp]) -> None:
         for i in part[self.active[part]]:
             body = self.bodies[i]
-            delay = self.errors[i].delay
-            whole = max(delay - 1, 0) // SUBSTEPS
-            body.advance(self._targets[whole, i], delay - whole * SUBSTEPS)
+            whole, steps = self._lag(i)
+            body.advance(self._targets[whole, i], steps)
             self.qpos[i], self.qvel[i] = body.data.qpos, body.data.qvel
             if self.measured is not None:
                 self._measure(i, body, self.measured)
