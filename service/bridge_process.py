@@ -132,6 +132,7 @@ class _Bridge:
         published_ns = time.monotonic_ns()
         targets = self._stage.targets(self._local, state, mode, published_ns)
         self._targets.write(targets)
+        self._targets.wake()
         self._record(targets)
         if due:
             self._log.push(tick_log(tick._replace(targets=targets), state, mode, published_ns))

@@ -17,7 +17,7 @@ from teleopd.robots.model import LowState, Reference
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.safety.reference_guard import ReferenceGuard
 from teleopd.safety.words import Mode, SafetyStatus
-from teleopd.service import arms_process, control_process
+from teleopd.service import arms_process, bridge_process, control_process
 from teleopd.service.child import REFUSED_EXIT, refusal
 from teleopd.service.control_process import BALANCING, WARM_TICKS, ControlStage, tick_log
 from teleopd.service.policy.card_reader import load_card
@@ -273,3 +273,30 @@ def test_the_motor_loop_is_woken_for_each_new_target(
     more = {} if process is arms_process else {"policy": twist2, "link": "sim", "standby": standby}
     process.main(session, "unitree_g1", **more)
     assert woken == [(bus.slot(slot).path, number) for number in (1, 2, 3)], "after it was written"
+
+
+class Silence:
+    """Stands in for LCM: nobody sends, and reports go nowhere."""
+
+    def __init__(self, _url: str) -> None:
+        self.subscribe = self.publish = lambda *_: None
+        self.poll = self.close = lambda: None
+        self.take = lambda _channel: []
+
+
+@pytest.mark.usefixtures("sigterm_kept")
+def test_the_motor_loop_is_woken_behind_the_bridge_too(
+    twist2: ResolvedPolicy, g1_state: LowState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = Session("unitree_g1", tmp_path)
+    (tmp_path / "token").write_text("5")
+    bus = Bus(session, N, create=True)
+    bus.slot("state").write(g1_state)
+    bus.slot("safety_status").write(status_at(g1_state.t_ns))
+    woken: list[tuple[str, int]] = []
+    monkeypatch.setattr(Slot, "wake", lambda waked: woken.append((waked.path, waked.seq)))
+    monkeypatch.setattr(bridge_process, "Ending", lambda: EndAfter(11))
+    monkeypatch.setattr(bridge_process, "request_priority", lambda _priority: False)
+    monkeypatch.setattr(bridge_process, "Network", Silence)
+    bridge_process.main(session, "unitree_g1", twist2, "sim", "udpm://")
+    assert woken == [(bus.slot("targets").path, number) for number in (1, 2)], "at the first tick and 20 ms later"
