@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from teleopd.launch.errors import CommandError
-from teleopd.launch.understood import Flag, Understood, choices_of, number_of, takes_all, understood
-
-_NUMBER = re.compile(r"-(inf|(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)$")
+from teleopd.launch.understood import Flag, Understood, choices_of, may_be_none, number_of, takes_all, understood
+from teleopd.launch.words import ALONE, Typed, for_the_parser, looks_like_flag, told_apart
 
 
 def check_words(arguments: Sequence[str], commands: Mapping[str, type], under: str = "") -> None:
@@ -25,9 +23,13 @@ def check_words(arguments: Sequence[str], commands: Mapping[str, type], under: s
     Raises:
         CommandError: with the offending word and the valid ones.
     """
-    if not arguments or arguments[0].startswith("-") or {"-h", "--help"} & set(arguments):
+    if not arguments or for_the_parser(arguments):
         return
     command, tokens = arguments[0], list(arguments[1:])
+    if command.startswith("-") and under:
+        raise CommandError(f"{under}needs one more word before '{command}': {', '.join(commands)}")
+    if command.startswith("-"):
+        raise CommandError(f"a command comes before '{command}'; teleop --help lists them")
     if command not in commands:
         raise CommandError(f"unknown command '{under}{command}'{_hint(command, commands)}")
     known = understood(commands[command])
@@ -35,29 +37,33 @@ def check_words(arguments: Sequence[str], commands: Mapping[str, type], under: s
         raise CommandError(f"{under}{command} needs one more word: {', '.join(known.verbs)}")
     if known.verbs:
         check_words(tokens, known.verbs, f"{under}{command} ")
-    elif not any(token.startswith("--tyro-") for token in tokens):  # the parser's own, for completion in a shell
+    else:
         _check_tokens(f"{under}{command}", known, tokens)
 
 
-def _check_tokens(command: str, known: Understood, tokens: list[str]) -> None:
+def _check_tokens(command: str, known: Understood, tokens: Sequence[str]) -> None:
     """What follows a command that has no verbs."""
-    waiting, given = list(known.positional), set[str]()
+    waiting, given, dashed = list(known.positional), set[str](), dict[str, list[str]]()
     for_help = f"teleop {command} --help"
-    while tokens:
-        token = tokens.pop(0)
-        if _is_flag(token):
-            name = _name(token)
-            if name not in known.flags:
-                near = difflib.get_close_matches(name, known.flags, n=1)
+    for typed in told_apart(known, tokens):
+        if typed.flag:
+            if typed.flag not in known.flags:
+                near = difflib.get_close_matches(typed.flag, known.flags, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"{for_help} lists them"
-                raise CommandError(f"{command} has no flag {name}; {hint}")
-            for value in _checked_values(token, name, known.flags[name], tokens, for_help):
-                _check(name, known.flags[name].kind, value)
-            given.add(name)
+                raise CommandError(f"{command} has no flag {typed.flag}; {hint}")
+            _check_values(typed, known.flags[typed.flag], for_help)
+            if known.flags[typed.flag].words is None:
+                dashed[typed.flag] = dashed.get(typed.flag, []) + _dashed(typed.values, known)
+                if len(dashed[typed.flag]) > 1:  # the parser takes one, in one word with its flag
+                    first, second = dashed[typed.flag]
+                    raise CommandError(f"{typed.flag}: '{first}' and '{second}' look like flags; only one of them may")
+            given.add(typed.flag)
             continue
         if not waiting:
-            raise CommandError(f"{command} takes no further word, and '{token}' is one; {for_help} lists its flags")
-        _check(waiting[0].name, waiting[0].kind, token)
+            raise CommandError(
+                f"{command} takes no further word, and '{typed.word}' is one; {for_help} lists its flags"
+            )
+        _check(waiting[0].name, waiting[0].kind, typed.word)
         given.add(waiting[0].name)
         if not takes_all(waiting[0].kind):
             waiting.pop(0)
@@ -70,68 +76,66 @@ def _check_tokens(command: str, known: Understood, tokens: list[str]) -> None:
 
 
 def joined(arguments: Sequence[str], commands: Mapping[str, type]) -> list[str]:
-    """The same words with every flag that takes any number of them, and was typed more than once, in one place: the
-    parser keeps the last one only."""
-    if not arguments or arguments[0] not in commands:
+    """The same words as the parser wants them: the values of a flag that takes any number in one place, however often
+    it was typed (the parser keeps the last one only), and what stands alone at the end."""
+    if not arguments or arguments[0] not in commands or for_the_parser(arguments):
         return list(arguments)
     known = understood(commands[arguments[0]])
     if known.verbs:
         return [arguments[0], *joined(arguments[1:], known.verbs)]
-    found: list[str | list[str]] = []
+    flags: list[str | list[str]] = []
     many: dict[str, list[str]] = {}
-    tokens = list(arguments)
-    while tokens:
-        token = tokens.pop(0)
-        flag = known.flags.get(_name(token))
-        if flag is None or flag.words is not None:
-            found.append(token)
-            continue
-        name = _name(token)
-        if name not in many:
-            found.append(many.setdefault(name, [name]))
-        many[name] += _values(token, flag, tokens)
-    return [word for part in found for word in (part if isinstance(part, list) else [part])]
+    alone: list[str] = []
+    for typed in told_apart(known, arguments[1:]):
+        flag = known.flags.get(typed.flag)
+        if not typed.flag:
+            alone.append(typed.word)
+        elif flag is None or flag.words is not None:
+            flags.append([typed.word] if "=" in typed.word else [typed.word, *typed.values])
+        else:
+            if typed.flag not in many:
+                flags.append(typed.flag)
+            many[typed.flag] = [*many.get(typed.flag, ()), *typed.values]
+    found = [arguments[0]]
+    for part in flags:
+        found += _in_one_place(part, many[part], known) if isinstance(part, str) else part
+    return [*found, ALONE, *alone] if alone else found
+
+
+def _in_one_place(name: str, values: Sequence[str], known: Understood) -> list[str]:
+    """A flag of many words; one that looks like a flag itself can only be given in one word with it."""
+    dashed = _dashed(values, known)
+    if not dashed:
+        return [name, *values]
+    others = list(values)
+    others.remove(dashed[0])
+    return [f"{name}={dashed[0]}", *others]
+
+
+def _dashed(values: Sequence[str], known: Understood) -> list[str]:
+    return [value for value in values if looks_like_flag(value, known.flags)]
 
 
 def _check(shown: str, kind: Any, value: str) -> None:
+    if value == "None" and may_be_none(kind):
+        return
     valid, number = choices_of(kind), number_of(kind)
     if valid and value not in valid:
         raise CommandError(f"{shown} is '{value}'; choose one of: {', '.join(valid)}")
-    if number is not None and value != "None":  # which the parser takes for "not given"
+    if number is not None:
         try:
             number(value)
         except ValueError:
             raise CommandError(f"{shown} is '{value}'; give a {'whole ' if number is int else ''}number") from None
 
 
-def _is_flag(token: str) -> bool:
-    return len(token) > 1 and token.startswith("-") and _NUMBER.match(token) is None
-
-
-def _name(token: str) -> str:
-    """A flag as the parser knows it, without its value: both - and _ may be typed."""
-    name = token.partition("=")[0]
-    return "--" + name[2:].replace("_", "-") if name.startswith("--") else name
-
-
-def _checked_values(token: str, name: str, flag: Flag, tokens: list[str], for_help: str) -> list[str]:
-    values = _values(token, flag, tokens)
-    if flag.words == 0 and values:
-        raise CommandError(f"{name} takes no value, and '{token}' gives it one; {for_help} says more")
-    if flag.words and len(values) < flag.words:
-        raise CommandError(f"{name} has no value; {for_help} says what it takes")
-    return values
-
-
-def _values(token: str, flag: Flag, tokens: list[str]) -> list[str]:
-    """What was typed for a flag; takes it from `tokens`."""
-    _, equals, value = token.partition("=")
-    if equals:
-        return [value]
-    found: list[str] = []
-    while tokens and not _is_flag(tokens[0]) and (flag.words is None or len(found) < flag.words):
-        found.append(tokens.pop(0))
-    return found
+def _check_values(typed: Typed, flag: Flag, for_help: str) -> None:
+    if flag.words == 0 and typed.values:
+        raise CommandError(f"{typed.flag} takes no value, and '{typed.word}' gives it one; {for_help} says more")
+    if flag.words and len(typed.values) < flag.words:
+        raise CommandError(f"{typed.flag} has no value; {for_help} says what it takes")
+    for value in typed.values:
+        _check(typed.flag, flag.kind, value)
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

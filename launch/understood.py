@@ -80,6 +80,11 @@ def number_of(kind: Any) -> Callable[[str], float] | None:
     return next((part for part in _parts(kind) if part in (int, float)), None)
 
 
+def may_be_none(kind: Any) -> bool:
+    """Whether the word None says that there is none."""
+    return type(None) in _parts(kind)
+
+
 def _parts(kind: Any) -> Sequence[Any]:
     """The types of a union; a type that is none, alone."""
     return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from typing import Annotated, Literal, get_args
 
 import pytest
 import tyro
+from hypothesis import example, given, settings, strategies
 
 from teleopd.launch import cli, registry
 from teleopd.launch.choices import check_words, joined
@@ -86,7 +89,24 @@ COMMANDS = {"walk": Walk, "talk": Talk, "carry": Carry}
         ("walk start --steps=", "--steps is ''; give a whole number"),
         ("walk start --speed 2,5", "--speed is '2,5'; give a number"),
         ("walk", "walk needs verb: start, stop"),
-        ("walk --stops a b start", "walk needs verb: start, stop"),
+        ("walk --stops", "walk needs verb: start, stop"),
+        ("walk --stops a b start --slowly", "walk needs verb: start, stop"),
+        ("walk --stops a begin", "verb is 'begin'; choose one of: start, stop"),
+        ("walk --stops=a begin", "verb is 'begin'; choose one of: start, stop"),
+        ("walk -- begin", "verb is 'begin'; choose one of: start, stop"),
+        ("walk start -- --slowly",
+         "walk takes no further word, and '--slowly' is one; teleop walk --help lists its flags"),
+        ("walk start --stops=-x a --stops=-y", "--stops: '-x' and '-y' look like flags; only one of them may"),
+        ("walk start --steps None", "--steps is 'None'; give a whole number"),
+        ("walk start --far-away None", "--far-away is 'None'; choose one of: yes, no"),
+        ("walk start --speed -1_", "--speed is '-1_'; give a number"),
+        ("walk start --speed none", "--speed is 'none'; give a number"),
+        ("walk start --free -- x", "--free has no value; teleop walk --help says what it takes"),
+        ("talk --colour red softly", "talk needs one more word before '--colour': loudly, softly"),
+        ("talk -- softly", "talk needs one more word before '--': loudly, softly"),
+        ("--slowly walk", "a command comes before '--slowly'; teleop --help lists them"),
+        ("-x", "a command comes before '-x'; teleop --help lists them"),
+        ("-- walk start", "a command comes before '--'; teleop --help lists them"),
         ("carry a b", "carry needs --where-to; teleop carry --help says what it is"),
         ("talk", "talk needs one more word: loudly, softly"),
         ("talk louldy", "unknown command 'talk louldy'; did you mean 'loudly'?"),
@@ -107,7 +127,9 @@ def test_a_wrong_word_is_named_with_the_valid_ones(typed, sentence):
      "walk --speed=-inf stop", "walk start --nonsense --help", "talk loudly --free begin start",
      "carry a b --slowly c --where-to here", "carry --where-to here",
      "walk start -h", "walk start --each a --each b", "walk start --stops",
-     "walk start --tyro-print-completion bash"],
+     "walk start --tyro-print-completion bash", "walk start --way None", "walk --stops a b start",
+     "walk --stops=a b start", "walk -- start", "carry --where-to=--x -- -x --where-to",
+     "carry --where-to x -- -a --help"],
 )  # fmt: skip
 def test_everything_else_is_left_to_the_parser(typed):
     check_words(typed.split(), COMMANDS)
@@ -116,9 +138,13 @@ def test_everything_else_is_left_to_the_parser(typed):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("walk start --stops a --free x --stops=b --stops c d", "walk start --stops a b c d --free x"),
-        ("walk --each a --each b start --free x --free y", "walk --each a --each b start --free x --free y"),
-        ("talk loudly --stops a --free x --stops b", "talk loudly --stops a b --free x"),
+        ("walk start --stops a --free x --stops=b --stops c d", "walk --stops a b c d --free x -- start"),
+        ("walk --each a --each b start --free x --free y", "walk --each a --each b --free x --free y -- start"),
+        ("talk loudly --stops a --free x --stops b start", "talk loudly --stops a b --free x -- start"),
+        ("walk start --stops a --stops=-x --stops b --free=-y", "walk --stops=-x a b --free=-y -- start"),
+        ("walk --stops=--stops start", "walk --stops=--stops -- start"),
+        ("carry a --slowly b --where-to x -- -c", "carry --slowly --where-to x -- a b -c"),
+        ("walk start --nonsense --help", "walk start --nonsense --help"),
         ("--help", "--help"),
         ("", ""),
         ("jump --stops a --stops b", "jump --stops a --stops b"),
@@ -126,6 +152,39 @@ def test_everything_else_is_left_to_the_parser(typed):
 )
 def test_a_flag_of_many_words_may_be_typed_again(typed, words):
     assert joined(typed.split(), COMMANDS) == words.split()
+
+
+WORDS = (
+    "start", "stop", "begin", "None", "-5", "-1e3", "-Inf", "-infinity", "-NAN", "-1_0", "1_0", "-.5", "2.5",
+    "-5 degrees", "- cold", "-", "-x", "-x=3", "--5", "-_x", "---", "yes", "up", "", "--", "--free", "--free=-x",
+    "--free=", "--steps", "--steps=-1", "--speed", "--speed=-nan", "--way", "--far_away", "--far-away=no", "--slowly",
+    "--no-slowly", "--stops", "--stops=-x", "--each", "--each=--free", "--shoes.no-tied", "--nonsense",
+)  # fmt: skip
+
+
+def parses(words: list[str]) -> bool:
+    """Whether the parser takes them, alone."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            tyro.cli(Walk, args=words)
+        except SystemExit:
+            return False
+    return True
+
+
+@settings(max_examples=150)
+@given(words=strategies.lists(strategies.sampled_from(WORDS), max_size=7, unique=True))
+@example(words=["start", "--free", "-5 degrees", "--speed", "-Inf"])
+@example(words=["--free", "- cold", "--stops", "a", "--each", "---", "start"])
+@example(words=["--steps", "-1_0", "--", "start"])
+@example(words=["--way", "None", "--stops=-x", "up", "stop"])
+def test_what_the_parser_takes_is_never_refused_and_what_it_refuses_never_reaches_it(words):
+    try:
+        check_words(["walk", *words], COMMANDS)
+    except CommandError:
+        assert not parses(words)
+    else:
+        assert parses(joined(["walk", *words], COMMANDS)[1:])
 
 
 @pytest.mark.parametrize("command", ["serve", "preview"])
@@ -155,6 +214,15 @@ def test_options_of_the_device_add_up_as_the_manual_has_them(monkeypatch, comman
         ("decode xsens", "teleop: decode needs file; teleop decode --help says what it is\n"),
         ("policy", "teleop: policy needs one more word: list, show, check, import, fetch, train, eval, export\n"),
         ("policy shwo", "teleop: unknown command 'policy shwo'; did you mean 'show'?\n"),
+        ("--foo", "teleop: a command comes before '--foo'; teleop --help lists them\n"),
+        ("policy --robot x list", "teleop: policy needs one more word before '--robot': list, show, check, import, "
+         "fetch, train, eval, export\n"),
+        ("retarget a --unit 0.01 b --out o --robot x",
+         f"teleop: unknown robot 'x'; valid: {', '.join(registry.names('robot'))}\n"),
+        ("retarget -- -x.bvh", "teleop: no folder to write to: give one with --out DIR\n"),
+        ("serve --device=-x", "teleop: device option '-x' is not of the form key=value\n"),
+        ("emulate --set a xsens", "teleop: device option 'a' is not of the form key=value\n"),
+        ("emulate --loss 2 -- xsens", "teleop: --loss is 2.0; give a share between 0 and 1\n"),
         ("sevre", "teleop: unknown command 'sevre'; did you mean 'serve'?\n"),
     ],
 )
