@@ -172,6 +172,8 @@ _PLAIN = {
     "array": "a list", "date": "a date", "datetime": "a time", "time": "a time",
 }  # fmt: skip
 """What msgspec calls the types of TOML, in plain words."""
+ANY_TEXT = ("task", "notes")
+"""Keys whose text is only written down."""
 NOT_FROM_ENVIRONMENT = ("safety", "compliance", "camera", "unqualified", "release_controller")
 """Tables, and what an operator decides anew for each run."""
 
@@ -195,6 +197,9 @@ def resolve(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, s
 
 
 def _check_ranges(config: RunConfig) -> None:
+    for key in KEYS:
+        if key not in ANY_TEXT and _holds_nul(getattr(config, key)):
+            raise ConfigError(f"{key} holds a NUL character; no file, name or address does")
     for key in ("port", "view_port", "metrics_port"):
         if not 0 <= getattr(config, key) <= 65535:
             raise ConfigError(f"{key} {getattr(config, key)} is not between 0 and 65535")
@@ -234,6 +239,12 @@ def _check_ranges(config: RunConfig) -> None:
         raise ConfigError(f"auto_arm is refused on link '{config.link}': only a virtual robot may arm by itself")
 
 
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_nul, value.values()))
+    return isinstance(value, str) and "\0" in value
+
+
 def _check_arms(config: RunConfig) -> None:
     """What does not go with the robot's own controller at its balance."""
     if config.link != "dds":
@@ -253,6 +264,8 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{file} cannot be read: its brackets are nested too deeply") from None
     _check_keys(table, RunConfig, f"{file}: unknown key ")
     if isinstance(table.get("compliance"), dict):
         _check_keys(table["compliance"], ComplianceConfig, f"{file}: compliance has no key ")
@@ -293,8 +306,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         try:
             found[field.name] = _parse(text, kind)
         except ValueError:
-            name = getattr(kind, "__name__", kind)
-            raise ConfigError(f"environment TELEOPD_{field.name.upper()}='{text}' is not a {name}") from None
+            name = _PLAIN.get(kind.__name__)
+            hint = f"give {name}" if name else f"{field.name} is a table: give it in a run file or by its flag"
+            raise ConfigError(f"environment TELEOPD_{field.name.upper()} is '{text}'; {hint}") from None
     return found
 
 

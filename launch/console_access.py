@@ -72,7 +72,7 @@ def check_certificate(config: RunConfig) -> None:
 
     Raises:
         ConfigError: a key without its certificate.
-        CertificateRefused: files that do not hold a certificate and its key.
+        CertificateRefused, KeyEncrypted: files that do not hold a certificate and its key, ready for use.
     """
     if not config.view:
         return

@@ -57,6 +57,8 @@ def check_capture(path: Path) -> None:
         path.open("rb").close()
     except OSError as error:
         raise SourceUnavailable(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise SourceUnavailable(f"cannot read {str(path)!r}: no file has a NUL character in its name") from None
     if found.st_size > MAX_FILE:
         raise SourceUnavailable(f"{path} has {found.st_size} B; captures of up to {MAX_FILE} B are read")
     if not found.st_size:

@@ -29,6 +29,15 @@ class CertificateRefused(ConsoleError, ValueError):
         )
 
 
+class KeyEncrypted(ConsoleError, ValueError):
+    """The private key needs a pass phrase, and a service that starts by itself has nobody to ask."""
+
+    def __init__(self, key: Path) -> None:
+        super().__init__(
+            f"the key {key} is encrypted, so the browser view cannot start; give one without a pass phrase"
+        )
+
+
 class RenderUnavailable(ConsoleError, RuntimeError):
     """This machine cannot draw: says what to install."""
 

@@ -59,7 +59,7 @@ class Gateway:
         """
         Raises:
             PortTaken: another program listens on the port.
-            CertificateRefused: the certificate or its key cannot be used.
+            CertificateRefused, KeyEncrypted: the certificate or its key cannot be used.
         """
         self.access = access
         self._relay, self._stop = relay, stop

@@ -81,13 +81,35 @@ def test_a_value_of_another_type_is_refused_by_file_and_key(tmp_path: Path, text
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "kind"),
-    [("TELEOPD_PORT", "many", "int"), ("TELEOPD_VIEW", "maybe", "bool"), ("TELEOPD_SECONDS", "soon", "float")],
-)
-def test_an_environment_value_of_another_type_is_refused(name: str, text: str, kind: str):
+    ("name", "text", "right"),
+    [("TELEOPD_PORT", "many", "give a whole number"), ("TELEOPD_VIEW", "maybe", "give true or false"),
+     ("TELEOPD_SECONDS", "soon", "give a number"),
+     ("TELEOPD_DEVICE", "a=1", "device is a table: give it in a run file or by its flag")],
+)  # fmt: skip
+def test_an_environment_value_of_another_type_is_refused(name: str, text: str, right: str):
     with pytest.raises(ConfigError) as error:
         resolve({}, None, {name: text})
-    assert str(error.value) == f"environment {name}='{text}' is not a {kind}"
+    assert str(error.value) == f"environment {name} is '{text}'; {right}"
+
+
+@pytest.mark.parametrize("text", ["port = " + 5000 * "[", "host = " + 5000 * "[" + 5000 * "]", 5000 * "a = { "])
+def test_brackets_nested_without_end_are_one_sentence(tmp_path: Path, text: str):
+    path = file(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        resolve({}, path, {})
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("file", 'file = "a\\u0000b"'), ("view_certificate", 'view_certificate = "a\\u0000b"'),
+     ("device", '[device]\nmap = { a = "b\\u0000" }'), ("camera", 'record = "r"\n[camera]\nhead = "v4l2:///dev/\\u0000"')],
+)  # fmt: skip
+def test_a_nul_character_is_refused_where_no_text_is_free(tmp_path: Path, key: str, text: str):
+    with pytest.raises(ConfigError) as error:
+        resolve({}, file(tmp_path, text), {})
+    assert str(error.value) == f"{key} holds a NUL character; no file, name or address does"
+    assert resolve({}, file(tmp_path, 'notes = "a\\u0000b"'), {}).notes == "a\0b"
 
 
 @pytest.mark.parametrize(

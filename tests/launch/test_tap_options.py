@@ -26,6 +26,7 @@ def test_a_capture_that_is_none_is_refused_before_anything_starts(tmp_path):
     for path, sentence in (
         (tmp_path / "none", f"cannot read {tmp_path}/none: No such file or directory"),
         (tmp_path, f"cannot read {tmp_path}: Is a directory"),
+        (tmp_path / "a\0b", f"cannot read '{tmp_path}/a\\x00b': no file has a NUL character in its name"),
         (tmp_path / "empty", f"{tmp_path}/empty is empty; a capture (pcap, pcapng) or one packet is expected"),
     ):
         with pytest.raises(SourceUnavailable) as error:

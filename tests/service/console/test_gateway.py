@@ -17,9 +17,10 @@ import websockets
 
 from teleopd.safety.words import Act
 from teleopd.service.console import gateway as module
-from teleopd.service.console.access import Role
-from teleopd.service.console.errors import CertificateRefused, PortTaken
+from teleopd.service.console.access import Access, Role, Tokens
+from teleopd.service.console.errors import CertificateRefused, KeyEncrypted, PortTaken
 from teleopd.service.console.relay import BURST, MAX_MESSAGE
+from teleopd.service.console.tls import server_context
 
 from .served import CAMERA, SECRET, Served, said, serving
 
@@ -231,6 +232,30 @@ def test_with_a_certificate_it_speaks_tls_and_the_cookie_travels_no_other_way(tm
         assert answer.status_code == 303 and "Secure" in answer.headers["Set-Cookie"]
         with pytest.raises(requests.exceptions.ConnectionError):
             requests.get(console.access.address.replace("https", "http"), timeout=30)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked_for_it(tmp_path: Path, alone: bool):
+    """Also where key and certificate share a file. OpenSSL would ask on the terminal, and the service wait."""
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "1", "-subj",
+         "/CN=localhost", "-passout", "pass:hello", "-keyout", key, "-out", certificate], capture_output=True,
+    )  # fmt: skip
+    assert made.returncode == 0 and "ENCRYPTED" in key.read_text()
+    if not alone:
+        certificate.write_text(certificate.read_text() + key.read_text())
+    with pytest.raises(KeyEncrypted) as caught:
+        server_context(Access(1, Tokens("", ""), certificate=certificate, private_key=key if alone else None))
+    assert str(caught.value) == (
+        f"the key {key if alone else certificate} is encrypted, so the browser view cannot start; "
+        "give one without a pass phrase"
+    )
+
+
+def test_a_name_that_no_file_has_is_refused(tmp_path: Path):
+    with pytest.raises(CertificateRefused, match="no certificate with its private key"):
+        server_context(Access(1, Tokens("", ""), certificate=tmp_path / "a\0b"))
 
 
 def test_files_that_are_no_certificate_are_refused_by_name(tmp_path: Path):
