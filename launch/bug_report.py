@@ -87,7 +87,8 @@ def write_archive(files: dict[str, str], out: Path) -> None:
             info = tarfile.TarInfo(f"teleopd-bugreport/{name}")
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-    out.chmod(0o600)
+    if out.is_file():
+        out.chmod(0o600)
 
 
 def _configs(chosen: Path | None) -> Iterator[Path]:
@@ -109,6 +110,8 @@ def _tail(path: Path) -> str:
             return file.read(LOG_BYTES).decode(errors="replace")
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return "cannot be read: no file has a NUL character in its name"
 
 
 def _secrets(robot: str, raw: dict[str, str]) -> set[str]:
@@ -123,7 +126,7 @@ def _secrets(robot: str, raw: dict[str, str]) -> set[str]:
         found.add(_tail(path).strip())
     for text in raw.values():
         for file in re.findall(r"mqtt_password_file[\"']?\s*[:=]\s*[\"']([^\"'\n]+)", text):
-            lines = _tail(Path(file).expanduser()).splitlines()
+            lines = _tail(Path(os.path.expanduser(file))).splitlines()
             found.add(lines[0].strip() if lines else "")
     return {secret for secret in found if len(secret) > 3 and not secret.startswith("cannot be read")}
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.source import Source
 from teleopd.launch import registry
-from teleopd.launch.config import RunConfig
+from teleopd.launch.config import ConfigError, RunConfig
 from teleopd.launch.console_access import check_certificate
 from teleopd.launch.preparation import prepare_solver
 from teleopd.launch.processes import Processes
@@ -73,7 +74,8 @@ class Composition:
         """What the report says of the policy's qualification; a real link refuses a policy without one."""
         if self.policy is None or self.config.auto_engage_virtual:  # which a real robot is refused with
             return "not required"
-        place = Path(self.config.qualification).expanduser() if self.config.qualification else None
+        named = self.config.qualification
+        place = expanded(named, ConfigError, "--qualification ") if named else None
         return require_record(
             self.config.link, self.policy, self.model, unqualified=self.config.unqualified, place=place
         )
@@ -106,6 +108,7 @@ class Composition:
     def check_source(self) -> None:
         """Refuse a source that cannot be made."""
         source_options(self.config)
+        _tap(self.config)
 
     def start(
         self, session: Session, processes: Processes, say: Callable[[str], None], ending: Callable[[], bool]
@@ -184,4 +187,4 @@ class Composition:
 
 
 def _tap(config: RunConfig) -> str:
-    return str(Path(config.tap).expanduser().absolute()) if config.tap else ""
+    return str(expanded(config.tap, ConfigError, "--tap ").absolute()) if config.tap else ""

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from teleopd.drivers.home import expanded
 from teleopd.service.force_limit import check_force_limit
 from teleopd.service.policy.lookahead import WAYS
 from teleopd.service.retarget.solver_choice import SOLVERS
@@ -258,6 +259,7 @@ def _check_arms(config: RunConfig) -> None:
 
 
 def _from_file(file: Path) -> dict[str, Any]:
+    file = expanded(file, ConfigError)
     try:
         table = tomllib.loads(file.read_text())
     except OSError as error:

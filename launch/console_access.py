@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from teleopd.drivers.home import expanded
 from teleopd.launch.config import ConfigError, RunConfig
 from teleopd.launch.processes import Processes
 from teleopd.robots.ipc.session import Session
@@ -25,7 +26,7 @@ def token_file(environment: Mapping[str, str] = os.environ) -> Path:
     if given:
         return Path(given) / "console.toml"
     base = environment.get("XDG_STATE_HOME", "")
-    state = Path(base) if base and Path(base).is_absolute() else Path("~/.local/state").expanduser()
+    state = Path(base) if base and Path(base).is_absolute() else expanded("~/.local/state", ConfigError)
     return state / "teleopd" / "console.toml"
 
 
@@ -85,8 +86,10 @@ def check_certificate(config: RunConfig) -> None:
 
 
 def _access(config: RunConfig, tokens: Tokens) -> Access:
-    certificate = Path(config.view_certificate).expanduser() if config.view_certificate else None
-    key = Path(config.view_private_key).expanduser() if config.view_private_key else None
+    certificate, key = (
+        expanded(getattr(config, name), ConfigError, f"{name} ") if getattr(config, name) else None
+        for name in ("view_certificate", "view_private_key")
+    )
     return Access(config.view_port, tokens, config.view_host, certificate, key)
 
 

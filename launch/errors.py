@@ -7,6 +7,10 @@ class CommandError(Exception):
     """A command cannot do what was asked; the text is the sentence."""
 
 
+NO_HOME = "Could not determine home directory."
+"""What pathlib says."""
+
+
 def user_errors() -> tuple[type[Exception], ...]:
     """Of the whole project; imported here, since most commands fail with none of them and start sooner without."""
     from teleopd.drivers.source import SourceError
@@ -36,4 +40,6 @@ def sentence_of(error: Exception) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, OSError):  # the machine says no: a full disk, a folder that may not be written
         return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if isinstance(error, RuntimeError) and str(error) == NO_HOME:
+        return "a path begins with ~, and the home folder it means is not known; write the path in full, or set HOME"
     return None

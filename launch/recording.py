@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.human_pose import MVN_SEGMENTS
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
-from teleopd.launch.outputs import output_folder
+from teleopd.launch.outputs import folder_to_make, output_folder
 from teleopd.launch.processes import Processes
 from teleopd.robots.ipc.session import Session
 from teleopd.robots.model import RobotModel
@@ -37,7 +38,7 @@ MOST_TEXT = 100_000
 
 
 def recording_folder(config: RunConfig) -> Path | None:
-    """The folder to record into, made where it is absent; None without `--record`.
+    """The folder to record into, not yet made; None without `--record`.
 
     Raises:
         CommandError: it cannot be written to, or what writes episodes is not installed.
@@ -50,7 +51,7 @@ def recording_folder(config: RunConfig) -> Path | None:
     if importlib.util.find_spec("mcap") is None:
         raise CommandError("recording needs mcap; install it with: pip install 'teleopd[capture]'")
     cameras_of(config)
-    return output_folder("--record", Path(config.record))
+    return folder_to_make("--record", Path(config.record))
 
 
 def cameras_of(config: RunConfig) -> tuple[CameraSpec, ...]:
@@ -92,7 +93,7 @@ def header_of(config: RunConfig, model: RobotModel, policy: ResolvedPolicy | Non
 def _qualification(config: RunConfig, model: RobotModel, policy: ResolvedPolicy) -> dict[str, bytes]:
     """The policy's record of `teleop qualify`, where there is one."""
     who = identity(policy, model)
-    place = Path(config.qualification).expanduser() if config.qualification else user_folder()
+    place = expanded(config.qualification, CommandError, "--qualification ") if config.qualification else user_folder()
     for record in look_up(place).records:
         if (record.identity.robot, record.identity.key) == (who.robot, who.key):
             return {"qualification.json": msgspec.json.encode(record)}
@@ -103,9 +104,11 @@ def start_recorder(
     processes: Processes, session: Session, folder: Path | None, config: RunConfig, model: RobotModel,
     policy: ResolvedPolicy | None, operator: str,
 ) -> None:  # fmt: skip
-    """Start the recorder's process; nothing without a folder. `operator`: file of a calibration, or empty."""
+    """Make the folder and start the recorder's process; nothing without a folder. `operator`: file of a calibration,
+    or empty."""
     cameras = cameras_of(config)
     if folder is not None:
+        output_folder("--record", folder)
         torn = sum(not is_being_written(part) for part in folder.glob(f"*{ENDING}{PART}"))
         if torn:
             processes.say(f"{torn} torn episodes lie in {folder}; teleop capture recover {folder} opens them")

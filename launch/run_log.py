@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from teleopd.drivers.home import expanded
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.robots.model import RobotModel
@@ -47,11 +48,11 @@ def log_folder(chosen: str, environ: dict[str, str] | None = None) -> Path | Non
     """Where logs go; None: nowhere. `chosen` is `--log-folder`."""
     given = dict(os.environ) if environ is None else environ
     if chosen:
-        return None if chosen == "none" else Path(chosen).expanduser().absolute()
+        return None if chosen == "none" else expanded(chosen, CommandError, "--log-folder ").absolute()
     if given.get("LOGS_DIRECTORY"):  # systemd's
         return Path(given["LOGS_DIRECTORY"].partition(":")[0])
     state = given.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "teleopd" / "log"
+    return expanded(state, CommandError) / "teleopd" / "log"
 
 
 def in_journal(stream: Any = None, environ: dict[str, str] | None = None) -> bool:

@@ -19,6 +19,7 @@ from teleopd.launch.config import RunConfig
 from teleopd.launch.console_access import start_console
 from teleopd.launch.operating import STANDS_VIRTUAL_S, TICK_S, Operating
 from teleopd.launch.operator_script import OperatorScript
+from teleopd.launch.outputs import output_file
 from teleopd.launch.processes import ProcessCpu, Processes
 from teleopd.launch.recording import end_recording
 from teleopd.launch.refusals import check_refusals
@@ -237,12 +238,19 @@ class ServiceRun:
         """
         from teleopd.service.console.render import render_video, snapshot
 
-        made: list[Path] = []
-        if self.config.snapshot:
-            snapshot(self.parts.model, self._trace.still(), Path(self.config.snapshot))
-            made.append(Path(self.config.snapshot))
-        if self.config.video:
-            video = Path(self.config.video)
+        picture, video = picture_files(self.config)
+        if picture is not None:
+            snapshot(self.parts.model, self._trace.still(), picture)
+        if video is not None:
             render_video(self.parts.model, self._trace.trace(), video, fps=VIDEO_FPS, progress=progress)
-            made.append(video)
-        return made
+        return [file for file in (picture, video) if file is not None]
+
+
+def picture_files(config: RunConfig) -> tuple[Path | None, Path | None]:
+    """Where the snapshot and the video go that were asked for.
+
+    Raises:
+        CommandError: they cannot be written there.
+    """
+    picture = output_file("--snapshot", Path(config.snapshot)) if config.snapshot else None
+    return picture, output_file("--video", Path(config.video), drafted=True) if config.video else None

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.motion_file.library import find_motion
 from teleopd.drivers.source import Source, SourceUnavailable
 from teleopd.drivers.tap.capture import check_capture
@@ -66,7 +67,7 @@ def _tap_options(config: RunConfig) -> dict[str, Any]:
             f"keep_deadman is refused on link '{config.link}': a recorded deadman is nobody's hand, "
             "only a virtual robot may follow it"
         )
-    check_capture(Path(config.file).expanduser())
+    check_capture(expanded(config.file, ConfigError, "file "))
     return {"file": config.file, **options}
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 from pathlib import Path
 
+from teleopd.drivers.home import expanded
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.processes import Processes
@@ -57,21 +58,23 @@ def broker(text: str, *, user: str, password_file: str, tls: bool, ca_file: str,
     """
     password = ""
     if password_file:
-        lines = _read(password_file, f"{flags}password-file").splitlines()
+        file = expanded(password_file, CommandError, f"{flags}password-file ")
+        lines = _read(file, f"{flags}password-file").splitlines()
         password = lines[0].strip() if lines else ""
         if not password:
             raise CommandError(f"{flags}password-file {password_file}: write the password in its first line")
     if ca_file:
-        _read(ca_file, f"{flags}ca")
+        ca_file = str(expanded(ca_file, CommandError, f"{flags}ca "))
+        _read(Path(ca_file), f"{flags}ca")
     try:
         return broker_of(text, user=user, password=password, tls=tls, ca_file=ca_file)
     except ValueError as error:
         raise CommandError(str(error)) from None
 
 
-def _read(path: str, flag: str) -> str:
+def _read(path: Path, flag: str) -> str:
     try:
-        return Path(path).expanduser().read_text()
+        return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise CommandError(f"{flag} {path} cannot be read: {why}") from None

@@ -6,6 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.motion_file.bvh import MAX_BYTES, parse_bvh
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.errors import MotionFileError
@@ -45,7 +46,7 @@ def find_motion(motion: str | os.PathLike[str]) -> Path | None:
     text = os.fspath(motion)
     if text in MOTIONS:
         return None
-    path = Path(text).expanduser()
+    path = expanded(text, MotionFileError)
     if not path.exists():
         close = difflib.get_close_matches(text, MOTIONS, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""

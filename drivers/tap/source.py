@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Protocol
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.human_pose import MVN, HumanPose, Skeleton
 from teleopd.drivers.natnet import wire as natnet
 from teleopd.drivers.natnet.messages import Kind
 from teleopd.drivers.natnet.source import NatNetSource
 from teleopd.drivers.network.source import NetworkSource
 from teleopd.drivers.pico.source import PicoSource
-from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState, state_of
+from teleopd.drivers.source import ProtocolError, SourceCounters, SourceError, SourceState, SourceUnavailable, state_of
 from teleopd.drivers.tap.capture import DEVICES, Arrival, device_of, guess_device, read_capture
 from teleopd.drivers.udp import Address
 from teleopd.drivers.vmc import wire as vmc
@@ -89,7 +89,7 @@ class TapSource:
             raise TapError(f"speed is {speed}; give a number above 0, 1 for real time")
         if device and device not in DEVICES:
             raise TapError(f"device is '{device}'; choose one of {', '.join(DEVICES)}")
-        capture = read_capture(Path(file).expanduser())
+        capture = read_capture(expanded(file, SourceUnavailable))
         self.device = device or guess_device(capture.arrivals) or ""
         if not self.device:
             raise TapError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from teleopd.drivers.home import expanded
 from teleopd.launch import registry
 from teleopd.launch.bug_report import collect, write_archive
 from teleopd.launch.errors import CommandError
@@ -27,11 +28,12 @@ class BugReport:
 
     def run(self) -> int:
         """Write it, and say what is in it: look before you send it."""
-        if self.config is not None and not self.config.is_file():
-            raise CommandError(f"--config {self.config} is not a file")
-        out = self.out or Path(f"teleopd-bugreport-{datetime.now(UTC):%Y%m%dT%H%M%S}.tar.gz")
-        output_file("--out", out)
-        files = collect(registry.load("robot", self.robot), self.config, self.log_folder)
+        config = None if self.config is None else expanded(self.config, CommandError, "--config ")
+        if config is not None and not config.is_file():
+            raise CommandError(f"--config {config} is not a file")
+        named = self.out or Path(f"teleopd-bugreport-{datetime.now(UTC):%Y%m%dT%H%M%S}.tar.gz")
+        out = output_file("--out", named)
+        files = collect(registry.load("robot", self.robot), config, self.log_folder)
         write_archive(files, out)
         for name, text in sorted(files.items()):
             print(f"{len(text):>9} {name}")

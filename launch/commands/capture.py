@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from teleopd.drivers.home import expanded
 from teleopd.launch.commands.capture_export import Export
 from teleopd.launch.commands.capture_play import Play
 from teleopd.launch.errors import CommandError
@@ -64,9 +65,10 @@ class Recover:
 
         if not self.paths:
             raise CommandError(f"name a torn episode (*.mcap{PART}) or a folder of them")
-        files = [p for path in self.paths for p in (sorted(path.glob(f"*{PART}")) if path.is_dir() else [path])]
+        paths = [expanded(path, CommandError) for path in self.paths]
+        files = [p for path in paths for p in (sorted(path.glob(f"*{PART}")) if path.is_dir() else [path])]
         if not files:
-            raise CommandError(f"nothing to recover: no *.mcap{PART} in {', '.join(map(str, self.paths))}")
+            raise CommandError(f"nothing to recover: no *.mcap{PART} in {', '.join(map(str, paths))}")
         failed = 0
         for path in track(files, "recovering", transient=True, console=Console(stderr=True), disable=len(files) < 2):
             try:
@@ -110,7 +112,7 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
     from teleopd.service.capture.mcap_file import EpisodeError
 
     try:
-        found = [file for path in paths for file in episode_files(path)]
+        found = [file for path in paths for file in episode_files(expanded(path, CommandError))]
     except EpisodeError as error:
         raise CommandError(str(error)) from None
     if not found:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from teleopd.drivers.home import expanded
 from teleopd.launch.errors import CommandError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Export:
         if not 0 <= self.jobs <= 256:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 to let the program choose")
         try:
-            summary = self._export(self.to.expanduser())
+            summary = self._export(expanded(self.to, CommandError, "--to "))
         except ExportError as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
@@ -97,7 +98,7 @@ class Export:
         from teleopd.service.capture.export.run import export_episodes
         from teleopd.service.capture.export.settings import Settings
 
-        paths = find_recordings([path.expanduser() for path in self.paths])
+        paths = find_recordings([expanded(path, CommandError) for path in self.paths])
         cameras = self.cameras if self.cameras != ("none",) else ()
         if cameras == ("all",):
             cameras = common_cameras([path for path in paths if not is_peers(path)]) if self.format == "lerobot" else ()

@@ -12,6 +12,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from teleopd.drivers.home import expanded
 from teleopd.launch.errors import CommandError
 
 
@@ -37,8 +38,9 @@ class Play:
             raise CommandError("the browser view needs viser; install it with: pip install 'teleopd[console]'")
         if not 0 < self.view_port <= 65535:
             raise CommandError(f"--view-port {self.view_port} is not between 1 and 65535")
-        if self.path.is_dir():
-            raise CommandError(f"{self.path} is a folder; name one episode in it (*.mcap)")
+        path = expanded(self.path, CommandError)
+        if path.is_dir():
+            raise CommandError(f"{path} is a folder; name one episode in it (*.mcap)")
         from teleopd.launch import registry
         from teleopd.robots.model import RobotModel
         from teleopd.service.capture.mcap_file import EpisodeError
@@ -49,7 +51,7 @@ class Play:
 
         try:
             with Console(stderr=True).status(f"reading {self.path.name}"):
-                episode = read_episode(self.path)
+                episode = read_episode(path)
             model: RobotModel = registry.load("robot", episode.robot)
             player = Player(model, Playback(episode, model), self.view_port, at_s=self.at, playing=not self.paused)
         except (EpisodeError, ConsoleError) as error:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 import tyro
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.natnet.messages import Version
 from teleopd.drivers.tap.capture import read_capture
 from teleopd.drivers.tap.decode import BITSTREAMS, Decoder
@@ -37,7 +38,7 @@ class Decode:
             raise CommandError(f"--limit is {self.limit}; give 0 or more")
         device = "optitrack" if self.device == "natnet" else self.device
         decoder = Decoder(device, self._version())
-        capture = read_capture(self.file.expanduser())
+        capture = read_capture(expanded(self.file, CommandError))
         if not capture.arrivals and capture.trouble:
             raise CommandError(f"{self.file}: {capture.trouble}")
         first_ns = capture.arrivals[0].t_ns if capture.arrivals else 0

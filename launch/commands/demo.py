@@ -17,7 +17,7 @@ from teleopd.drivers.motion_file.library import load_motion
 from teleopd.launch.commands.serve import parse_cameras, serve
 from teleopd.launch.config import resolve
 from teleopd.launch.flags import RobotFlag
-from teleopd.launch.outputs import output_folder
+from teleopd.launch.outputs import output_folder_for
 
 LEAD_IN_S = 8.0
 """Time for the service to start, ready, arm and engage before the motion begins."""
@@ -86,26 +86,29 @@ class Demo:
         clip_s = len(clip.pos_w) / clip.fps
         seconds = self.seconds if self.seconds is not None else LEAD_IN_S + clip_s + LEAD_OUT_S + END_S
         device = self._device(console)
+        port = self.port or _free_port(WIRES[device].kind)
+        with output_folder_for("--out", self.out) as folder:
+            return self._run(console, clip.name, seconds, device, port, folder)
+
+    def _run(self, console: Console, motion: str, seconds: float, device: Device, port: int, folder: Path) -> int:
         wire = WIRES[device]
-        port = self.port or _free_port(wire.kind)
-        output_folder("--out", self.out)
         config = resolve(
             {
                 "source": device, "robot": self.robot, "link": "sim", "policy": self.policy, "host": "127.0.0.1",
                 "port": port, "auto_arm": wire.grip, "auto_engage": not wire.grip, "view": self.view,
-                "view_port": self.view_port, "seconds": seconds, "report": str(self.out / "report.json"),
+                "view_port": self.view_port, "seconds": seconds, "report": str(folder / "report.json"),
                 "record": self.record, "camera": parse_cameras(self.camera), "task": self.motion if self.record else "",
-                "snapshot": str(self.out / "view.png"), "video": str(self.out / "run.mp4") if self.video else None,
+                "snapshot": str(folder / "view.png"), "video": str(folder / "run.mp4") if self.video else None,
             },
             None,
         )  # fmt: skip
-        console.print(f"{wire.words.format(clip.name, port)}; a virtual {self.robot} follows")
+        console.print(f"{wire.words.format(motion, port)}; a virtual {self.robot} follows")
         if wire.grip:
             console.print("the emulated operator presses the grip once the robot stands freely")
         with _emulator(device, self.motion, port, wire, self.robot):
             status = serve(config)
-        console.print(f"report, picture: {self.out}/")
-        missing = not_shown(json.loads((self.out / "report.json").read_text()))
+        console.print(f"report, picture: {folder}/")
+        missing = not_shown(json.loads((folder / "report.json").read_text()))
         if missing:
             console.print(f"[bold]{missing}[/bold]")
         return 1 if missing else status

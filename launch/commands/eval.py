@@ -125,7 +125,7 @@ class Eval:
         if not 0 <= self.jobs <= 256:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 for one a core")
         if self.out is not None:
-            output_file("--out", self.out)
+            output_file("--out", self.out, drafted=True)
         if self.resume and self.out is None:
             raise CommandError("--resume needs the --out of the evaluation that was stopped")
 
@@ -133,9 +133,10 @@ class Eval:
         """Where finished runs are kept; None without --out."""
         if self.out is None:
             return None
+        out = output_file("--out", self.out, drafted=True)
         settings = {"schema": SCHEMA, "robot": self.robot, "seconds": self.seconds, "policies": _named(policies)}
         try:
-            return KeptRows(self.out, settings, resume=self.resume)
+            return KeptRows(out, settings, resume=self.resume)
         except NotKept as error:
             raise CommandError(str(error)) from None
 

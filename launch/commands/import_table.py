@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from teleopd.drivers.home import expanded
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
@@ -32,13 +33,12 @@ class ImportTable:
     def run(self) -> int:
         """Import, write and say what is missing; 0 when there is a table."""
         try:
-            text = self.file.expanduser().read_bytes()
+            text = expanded(self.file, CommandError).read_bytes()
         except OSError as error:
             raise CommandError(f"{self.file} cannot be read: {error.strerror}") from None
         base = load_table(table_path(registry.load("robot", self.robot)))
         imported = import_gmr(text, base, where=str(self.file))
-        out = self.out.expanduser()
-        output_file("--out", out)
+        out = output_file("--out", self.out)
         out.write_text(table_toml(imported.table))
         console = Console(highlight=False)
         console.print(f"wrote {out}; not carried over:")

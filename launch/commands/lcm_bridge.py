@@ -13,6 +13,7 @@ from teleopd.launch.bridge_run import SOURCE, BridgeRun
 from teleopd.launch.commands.serve import parse_limits
 from teleopd.launch.config import resolve
 from teleopd.launch.flags import RobotFlag
+from teleopd.launch.outputs import output_file
 from teleopd.robots.links.lcm.transport import DEFAULT_URL
 from teleopd.service.telemetry.report_output import print_report, write_report
 
@@ -64,9 +65,10 @@ class LcmBridge:
             **flags, "link": "dds", "source": SOURCE, "view": False, "auto_engage_virtual": self.auto_arm_virtual,
             "safety": parse_limits(self.safety),
         }, None, {})  # fmt: skip
+        file = output_file("--report", Path(self.report)) if self.report else None
         report = BridgeRun(config, self.lcm_url, live=sys.stderr.isatty() and not self.json).run()
-        if self.report:
-            write_report(Path(self.report).expanduser(), report)
+        if file is not None:
+            write_report(file, report)
         if self.json:
             print(json.dumps(report))
         else:

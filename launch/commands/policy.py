@@ -12,6 +12,7 @@ import msgspec
 import tyro
 from rich.console import Console
 
+from teleopd.drivers.home import expanded
 from teleopd.launch import registry
 from teleopd.launch.commands.policy_fetch import Fetch
 from teleopd.launch.commands.policy_train import EvalPolicy, Export, Train
@@ -138,7 +139,7 @@ class Import(_OfOne):
         return self._print("import", resolved, self._import(resolved))
 
     def _import(self, resolved: ResolvedPolicy) -> list[str]:
-        out = self.out or resolved.onnx_path.with_suffix(".toml")
+        out = expanded(self.out, CommandError, "--out ") if self.out else resolved.onnx_path.with_suffix(".toml")
         if out.exists():
             raise CommandError(f"{out} exists: name another file with --out")
         try:
@@ -171,7 +172,7 @@ class Policy:
 
 def _robot_of(policy: str) -> str:
     """The robot of the shipped card for a file; the G1 for everything else."""
-    path = Path(policy).expanduser()
+    path = expanded(policy, CommandError)
     if not policy or not path.is_file() or path.suffix == ".toml":
         return DEFAULT_ROBOT
     try:

@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
+from teleopd.drivers.home import expanded
 from teleopd.launch.errors import CommandError
 from teleopd.service.policy.fetch import fetch
 from teleopd.service.policy.library import USER_FOLDER
@@ -37,7 +38,7 @@ class Fetch:
         """Download and print; 0 when everything is there."""
         if not self.name:
             return self._list()
-        entry, folder = published(self.name), self.to.expanduser()
+        entry, folder = published(self.name), expanded(self.to, CommandError, "--to ")
         if not entry.files:
             raise CommandError(by_hand(self.name, entry, folder))
         out = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from teleopd.drivers.home import expanded
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.service.evaluation.robot_motion import NotAMotion
@@ -119,7 +120,7 @@ class EvalPolicy:
         """Run and print; 0."""
         if self.threads < 1:
             raise CommandError(f"--threads is {self.threads}; give a positive number")
-        if Path(self.policy).expanduser().is_dir() and not self.battery:
+        if expanded(self.policy, CommandError).is_dir() and not self.battery:
             values = {"--widen": self.widened_from, "--blend": self.blend, "--data": self.data}
             more = [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
             return trainer(["--out", self.policy, "--evaluate", "--threads", str(self.threads), *more])

@@ -71,14 +71,14 @@ class Qualify:
 
     def run(self) -> int:
         """Run, print and keep the record; 0 when every line passed."""
-        self._check()
+        out = self._check()
         model: RobotModel = registry.load("robot", self.robot)
         policy = self._resolved(model)
         who = record.identity(policy, model)
         profile: Profile = "quick" if self.quick else "full"
         clips = self._clips(model)
         runs = battery(profile, policy, self.robot, VirtualRobot(model).mass_kg, clips, self.seed)
-        file = self.out or record.user_folder() / record.file_name(who, profile)
+        file = out or record.user_folder() / record.file_name(who, profile)
         kept = self._kept(file, {"identity": msgspec.to_builtins(who), "profile": profile})
         try:
             rows = _run(runs, self.jobs or len(os.sched_getaffinity(0)), kept)
@@ -107,13 +107,13 @@ class Qualify:
         except NotKept as error:
             raise CommandError(str(error)) from None
 
-    def _check(self) -> None:
+    def _check(self) -> Path | None:
+        """The file for the record, when one is given."""
         if not 0 <= self.seed <= 1_000_000:
             raise CommandError(f"--seed is {self.seed}; give 0 to 1000000")
         if not 0 <= self.jobs <= 256:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 for one a core")
-        if self.out is not None:
-            output_file("--out", self.out)
+        return None if self.out is None else output_file("--out", self.out, drafted=True)
 
     def _resolved(self, model: RobotModel) -> ResolvedPolicy:
         """The policy, loaded once so that what does not run is refused before the first run."""

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from teleopd.drivers.home import expanded
 from teleopd.launch import registry
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import RobotFlag
@@ -87,7 +88,7 @@ class Retarget:
         if not 0 <= self.jobs <= 256:
             raise CommandError(f"--jobs is {self.jobs}; give 1 to 256, or 0 for one a core")
         registry.check("robot", self.robot)
-        folder = self.out.expanduser()
+        folder = expanded(self.out, CommandError, "--out ")
         try:
             jobs = find_jobs(self.files, self.robot, folder, solver=self.solver, unit_m=self.unit or None)
         except NoFiles as error:

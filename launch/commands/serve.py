@@ -16,7 +16,7 @@ from teleopd.launch.config import ConfigError, RunConfig, resolve
 from teleopd.launch.flags import LinkFlag, RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
 from teleopd.launch.outputs import output_file
-from teleopd.launch.service_run import ServiceRun
+from teleopd.launch.service_run import ServiceRun, picture_files
 from teleopd.service.retarget.solver_choice import SolverName
 from teleopd.service.telemetry.report_output import print_report, write_report
 
@@ -236,13 +236,12 @@ def serve(config: RunConfig, *, as_json: bool = False) -> int:
     Raises:
         CommandError: the report, the picture or the video could not be written.
     """
-    for name in ("report", "snapshot", "video"):
-        if getattr(config, name):
-            output_file(f"--{name}", Path(getattr(config, name)))
+    report_file = output_file("--report", Path(config.report)) if config.report else None
+    picture_files(config)
     run = ServiceRun(config, live=sys.stderr.isatty() and not as_json)
     report = run.run()
-    if config.report:
-        write_report(Path(config.report).expanduser(), report)
+    if report_file is not None:
+        write_report(report_file, report)
     console = Console(stderr=True, highlight=False)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering", total=1.0, visible=bool(config.video))

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.motion_file.clip import MotionClip
 from teleopd.drivers.motion_file.library import load_motion, motion_names
 from teleopd.drivers.source import SourceError
@@ -66,7 +67,7 @@ def find_jobs(
     """
     motions: list[str] = []
     for text in given:
-        path = Path(text).expanduser()
+        path = expanded(text, NoFiles)
         if text in motion_names or not path.is_dir():
             motions.append(text)
             continue

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from teleopd.drivers.home import expanded
 from teleopd.drivers.human_pose import MVN
 from teleopd.service.retarget.calibration import LEG_M, Calibration, CalibrationError
 from teleopd.service.retarget.operator_pose import POSES, Operator
@@ -58,7 +59,7 @@ def operator_path(operator: str) -> Path:
         raise CalibrationError(
             f"operator '{operator}' cannot be a file name; use up to 64 letters, digits, dots, dashes and underscores"
         )
-    folder = Path(os.environ.get(FOLDER_VARIABLE, "") or FOLDER).expanduser()
+    folder = expanded(os.environ.get(FOLDER_VARIABLE, "") or FOLDER, CalibrationError, f"{FOLDER_VARIABLE} ")
     return folder / f"{operator}.toml"
 
 

@@ -26,15 +26,20 @@ def _finite(value: Any) -> Any:
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
-    """Write the report as JSON, atomically: a reader sees the old file or the whole new one. A figure that is no
-    number is null: it must not cost the others.
+    """Write the report as JSON, atomically: a reader sees the old file or the whole new one. What cannot be replaced
+    is written to: /dev/stdout, a pipe, a file in a folder of somebody else's; so is what a link names. A figure that is
+    no number is null: it must not cost the others.
 
     Raises:
         OSError: the folder does not exist or cannot be written.
     """
+    text = json.dumps(_finite(report), indent=2, allow_nan=False) + "\n"
+    if path.exists() and (path.is_symlink() or not path.is_file() or not os.access(path.parent, os.W_OK)):
+        path.write_text(text)
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(json.dumps(_finite(report), indent=2, allow_nan=False) + "\n")
+        draft.write_text(text)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -8,17 +8,20 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from teleopd.launch import cli, recording
 from teleopd.launch.commands import ctl, demo, serve
+from teleopd.launch.composition import Composition
 from teleopd.launch.config import RunConfig
 from teleopd.launch.errors import CommandError
 from teleopd.launch.processes import Processes
 from teleopd.launch.recording import end_recording, header_of, recording_folder, start_recorder
-from teleopd.robots.ipc.session import SessionOwner
+from teleopd.robots.ipc.session import Session, SessionOwner
 from teleopd.robots.unitree_g1.model import MODEL
 from teleopd.service.capture.part_file import PartFile
 from teleopd.service.capture.recorder import Recorder
@@ -45,10 +48,21 @@ def teleop(*words: str) -> int:
 # Before the run
 
 
-def test_the_folder_is_made_and_nothing_is_without_the_flag(tmp_path: Path):
+def test_the_folder_is_made_when_the_run_starts_and_not_by_one_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     assert recording_folder(RunConfig()) is None
-    assert recording_folder(RunConfig(record=str(tmp_path / "a" / "b"))) == tmp_path / "a" / "b"
-    assert (tmp_path / "a" / "b").is_dir()
+    folder = tmp_path / "a" / "b"
+    assert recording_folder(RunConfig(record=str(folder))) == folder
+    config = RunConfig(kinematic=True, source="motion_file", motion="wave", record=str(folder), mqtt="no broker")
+    with pytest.raises(CommandError, match="is not of the form HOST"):
+        Composition(config)
+    assert list(tmp_path.iterdir()) == []
+    started: list[str] = []
+    monkeypatch.setattr(recording, "header_of", lambda *_: None)
+    processes: Any = SimpleNamespace(start=lambda name, **_: started.append(name), say=lambda _: None)
+    start_recorder(processes, Session("unitree_g1", tmp_path), folder, config, MODEL, None, "")
+    assert folder.is_dir() and started == ["recorder"]
 
 
 def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path):

@@ -216,6 +216,22 @@ def test_written_as_json_and_nothing_else_is_left(tmp_path: Path, fresh):
     assert [child.name for child in tmp_path.iterdir()] == ["r.json"]
 
 
+def test_what_cannot_be_replaced_is_written_to(tmp_path: Path, fresh, monkeypatch: pytest.MonkeyPatch):
+    """A report to /dev/stdout: nothing is made beside it, and it stays what it is."""
+    file, link, theirs = tmp_path / "file", tmp_path / "link", tmp_path / "theirs"
+    link.symlink_to(file)
+    file.touch()
+    theirs.touch()
+    write_report(link, {"upright": True})
+    assert link.is_symlink() and json.loads(file.read_text()) == {"upright": True}
+    write_report(Path("/dev/null"), {"upright": True})
+    assert Path("/dev/null").is_char_device()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    inode = theirs.stat().st_ino
+    write_report(theirs, {"upright": True})
+    assert theirs.stat().st_ino == inode and json.loads(theirs.read_text()) == {"upright": True}
+
+
 def test_a_report_that_is_not_json_leaves_the_old_file(tmp_path: Path, fresh):
     path = tmp_path / "r.json"
     path.write_text("old")
