@@ -8,7 +8,7 @@ from typing import Any
 
 from teleopd.launch.errors import CommandError
 from teleopd.launch.understood import Flag, Understood, choices_of, may_be_none, number_of, takes_all, understood
-from teleopd.launch.words import ALONE, Typed, for_the_parser, looks_like_flag, told_apart
+from teleopd.launch.words import ALONE, Typed, asks_for_help, for_the_parser, looks_like_flag, told_apart
 
 
 def check_words(arguments: Sequence[str], commands: Mapping[str, type], under: str = "") -> None:
@@ -76,13 +76,18 @@ def _check_tokens(command: str, known: Understood, tokens: Sequence[str]) -> Non
 
 
 def joined(arguments: Sequence[str], commands: Mapping[str, type]) -> list[str]:
-    """The same words as the parser wants them: the values of a flag that takes any number in one place, however often
-    it was typed (the parser keeps the last one only), and what stands alone at the end."""
-    if not arguments or arguments[0] not in commands or for_the_parser(arguments):
+    """The same words as the parser wants them.
+
+    The values of a flag that takes any number lie in one place, however often it was typed (the parser keeps the last
+    one only); what stands alone comes at the end. Where help is asked for, nothing else is left.
+    """
+    if not arguments or arguments[0] not in commands:
         return list(arguments)
     known = understood(commands[arguments[0]])
     if known.verbs:
         return [arguments[0], *joined(arguments[1:], known.verbs)]
+    if for_the_parser(arguments):
+        return [arguments[0], "--help"] if asks_for_help(arguments) else list(arguments)
     flags: list[str | list[str]] = []
     many: dict[str, list[str]] = {}
     alone: list[str] = []

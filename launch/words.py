@@ -42,10 +42,18 @@ def told_apart(known: Understood, words: Sequence[str]) -> Iterator[Typed]:
         yield Typed(word)
 
 
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether help is asked for, whatever else was typed."""
+    return bool({"-h", "--help"} & set(_before_alone(words)))
+
+
 def for_the_parser(words: Sequence[str]) -> bool:
-    """Whether help is asked for, or what completes words in a shell: the parser gives both, whatever else was typed."""
-    flags = words[: words.index(ALONE)] if ALONE in words else words
-    return any(word in ("-h", "--help") or word.startswith("--tyro-") for word in flags)
+    """Whether it is the parser that answers: help, and what completes words in a shell."""
+    return asks_for_help(words) or any(word.startswith("--tyro-") for word in _before_alone(words))
+
+
+def _before_alone(words: Sequence[str]) -> Sequence[str]:
+    return words[: words.index(ALONE)] if ALONE in words else words
 
 
 def looks_like_flag(word: str, flags: Container[str]) -> bool:
