@@ -11,7 +11,8 @@ from pathlib import Path
 
 from teleopd.drivers.diagnosis import NOTE, OK, PROBLEM, Finding
 from teleopd.launch import deploy
-from teleopd.launch.config import ConfigError, resolve
+from teleopd.launch.config import ConfigError
+from teleopd.launch.config_resolution import resolve
 from teleopd.service.robot_io_process import PRIORITY
 
 RMEM_BYTES = 2_097_152

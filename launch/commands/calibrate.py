@@ -14,7 +14,7 @@ from rich.console import Console
 from teleopd.drivers.human_pose import HumanPose
 from teleopd.drivers.source import Source
 from teleopd.launch import registry
-from teleopd.launch.config import resolve
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import SourceFlag
 from teleopd.launch.options import parse_pairs

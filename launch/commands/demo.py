@@ -15,7 +15,7 @@ from rich.console import Console
 
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.launch.commands.serve import parse_cameras, serve
-from teleopd.launch.config import resolve
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.flags import RobotFlag
 from teleopd.launch.outputs import output_folder_for
 

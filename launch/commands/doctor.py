@@ -17,7 +17,8 @@ from teleopd.drivers.network_facts import Holder, holders, interfaces, routes
 from teleopd.drivers.source import Source, SourceError
 from teleopd.drivers.velocity import VelocityCommand
 from teleopd.launch import registry
-from teleopd.launch.config import RunConfig, resolve
+from teleopd.launch.config import RunConfig
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.errors import CommandError
 from teleopd.launch.flags import SourceFlag
 from teleopd.launch.options import parse_pairs

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from teleopd.launch.bridge_run import SOURCE, BridgeRun
 from teleopd.launch.commands.serve import parse_limits
-from teleopd.launch.config import resolve
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.flags import RobotFlag
 from teleopd.launch.outputs import output_file
 from teleopd.robots.links.lcm.transport import DEFAULT_URL

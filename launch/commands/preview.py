@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from teleopd.launch.commands.serve import serve
-from teleopd.launch.config import resolve
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.flags import RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
 from teleopd.service.retarget.solver_choice import SolverName

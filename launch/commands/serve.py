@@ -12,7 +12,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import Progress
 
-from teleopd.launch.config import ConfigError, RunConfig, resolve
+from teleopd.launch.config import ConfigError, RunConfig
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.flags import LinkFlag, RobotFlag, SourceFlag
 from teleopd.launch.options import parse_pairs
 from teleopd.launch.outputs import output_file

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from teleopd.launch.config import KEYS, SERVED_PHYSICS_HZ, ConfigError, RunConfig, resolve
+from teleopd.launch.config import KEYS, SERVED_PHYSICS_HZ, ConfigError, RunConfig
+from teleopd.launch.config_resolution import resolve
 from teleopd.robots.virtual.plant import PHYSICS_HZ
 from teleopd.robots.virtual.process import VirtualOptions
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from teleopd.launch import cli, deploy
-from teleopd.launch.config import resolve
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.errors import CommandError
 from teleopd.service.robot_io_process import PRIORITY
 

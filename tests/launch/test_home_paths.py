@@ -19,7 +19,8 @@ from teleopd.launch.bug_report import _tail, collect
 from teleopd.launch.commands import demo, lcm_bridge
 from teleopd.launch.commands import eval as evaluate
 from teleopd.launch.commands.qualify import Qualify
-from teleopd.launch.config import RunConfig, resolve
+from teleopd.launch.config import RunConfig
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.service_run import ServiceRun
 from teleopd.launch.telemetry import broker
 from teleopd.robots.unitree_g1.model import MODEL

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from teleopd.launch import cli, robot_link
-from teleopd.launch.config import ConfigError, RunConfig, resolve
+from teleopd.launch.config import ConfigError, RunConfig
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.errors import CommandError
 from teleopd.launch.robot_link import link_options, open_hand, require_virtual
 from teleopd.robots.ipc.session import Session

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from teleopd.launch import processes as table
-from teleopd.launch.config import resolve
+from teleopd.launch.config_resolution import resolve
 from teleopd.launch.processes import Processes, ProcessSpec
 from teleopd.launch.setup_choice import SetupChoice, as_source, choices, command_with, facts_of
 from teleopd.robots.ipc.session import SessionOwner
