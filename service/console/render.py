@@ -98,7 +98,7 @@ def open_context(width: int, height: int) -> Any:
             os.environ.pop("PYOPENGL_PLATFORM", None)
     raise RenderUnavailable(
         "pictures need OpenGL without a display, which this machine lacks; install it with: "
-        f"apt-get install libegl1 libgl1-mesa-dri (tried {'; '.join(reasons)})"
+        f"apt-get install libegl1 libgl1-mesa-dri libopengl0 (tried {'; '.join(reasons)})"
     )
 
 

@@ -39,7 +39,7 @@ def test_a_machine_that_cannot_draw_is_told_what_to_install(monkeypatch):
         render.open_context(16, 16)
     assert str(caught.value) == (
         "pictures need OpenGL without a display, which this machine lacks; install it with: apt-get install libegl1 "
-        "libgl1-mesa-dri (tried egl: libEGL.so.1: cannot open; osmesa: libEGL.so.1: cannot open)"
+        "libgl1-mesa-dri libopengl0 (tried egl: libEGL.so.1: cannot open; osmesa: libEGL.so.1: cannot open)"
     )
 
 
