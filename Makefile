@@ -8,7 +8,7 @@ ROBOT ?= unitree_g1
 DATA := $(or $(TELEOPD_SHARED_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-lerobot check build bench bench-loop bench-retarget fuzz coverage mutants docs docs-generated pictures wheels clean
+.PHONY: help setup demo test test-long test-lerobot check build container bench bench-loop bench-retarget fuzz coverage mutants docs docs-generated pictures wheels clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -38,6 +38,9 @@ check: $(READY) ## ruff, strict types, architecture
 
 build: $(READY) ## wheel and sdist; the tests run against each, installed in an environment of its own
 	bash tests/run_against_wheel.sh $(BIN)/python
+
+container: ## the Containerfile is built and run with podman; BASE=local makes the base image here, without docker.io
+	bash tests/container.sh $(if $(filter local,$(BASE)),--local-base)
 
 wheels: $(READY) ## every dependency resolves to a wheel on Python 3.11, 3.12 and 3.13
 	$(BIN)/python tests/check_wheels.py
