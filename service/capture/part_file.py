@@ -87,8 +87,10 @@ class PartFile:
         """Nothing is held back."""
 
     def sync(self) -> None:
-        """Wait until what was written is on the disk; another thread may write meanwhile."""
-        os.fdatasync(self._fd)
+        """Wait until what was written is on the disk; another thread may write meanwhile, or close the file."""
+        fd = self._fd
+        if fd >= 0:
+            os.fdatasync(fd)
 
     def publish(self) -> Path:
         """Give the whole file its final name, which no file has yet; returns it.

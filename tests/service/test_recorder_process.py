@@ -123,6 +123,28 @@ def test_a_disk_error_of_the_sync_thread_is_told_once(tmp_path: Path, monkeypatc
     file.discard()
 
 
+def test_an_episode_that_ends_during_a_sync_does_not_end_the_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ended, file, syncer = PartFile(tmp_path, "a"), PartFile(tmp_path, "b"), Syncer(period_s=0.001)
+    ended.close()
+    synced: list[int] = []
+    monkeypatch.setattr("os.fdatasync", synced.append)
+    looks = []
+    sync = PartFile.sync
+
+    def counted(one: PartFile) -> None:
+        looks.append(one)
+        sync(one)
+
+    monkeypatch.setattr(PartFile, "sync", counted)
+    syncer.watch(ended)  # as when the recorder closed it a moment ago
+    wait(lambda: len(looks) > 2)
+    assert not synced and syncer.error() is None
+    syncer.watch(file)
+    wait(lambda: bool(synced))
+    syncer.stop()
+    file.discard()
+
+
 def wait(done: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not done():
