@@ -200,7 +200,8 @@ class Service:
                 if process.is_running():
                     process.kill()
             self.process.wait(10)
-        self.started.remove(self)
+        if self in self.started:  # some are killed twice
+            self.started.remove(self)
         self._log.close()
 
 
