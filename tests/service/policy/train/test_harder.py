@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="the extra `train` (torch) is not installed"
 from teleopd.service.policy.train.bodies import Randomised
 from teleopd.service.policy.train.channels import JOINTS, VX, Clip, stand
 from teleopd.service.policy.train.harder import (
+    LONGEST_DELAY,
     SHOVE_IMPULSE_N_S,
     HardReferences,
     Shoves,
@@ -32,7 +33,7 @@ def test_robots_reach_the_battery_s_extremes_and_stay_within_the_ranges():
     assert 0.6 < kp.min() < 0.7 and 1.3 < kp.max() < 1.42
     assert 0.0 <= armature.min() < 0.05 and 1.95 < armature.max() <= 2.0
     assert -2.0 <= torso.min() and 5.0 < torso.max() <= 6.0
-    assert 0.3 <= friction.min() < 0.35 and set(delay) == set(range(9))
+    assert 0.3 <= friction.min() < 0.35 and set(delay) == set(range(LONGEST_DELAY + 1))
     assert 0.15 < np.mean([np.all(r.kp == 1.0) for r in drawn]) < 0.25
 
 
