@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -254,13 +254,17 @@ class EndAfter:
         return self._left < 0
 
 
-@pytest.mark.parametrize(("process", "standby", "slot"), [
-    (control_process, False, "targets"), (control_process, True, "targets_standby"), (arms_process, False, "targets"),
-])  # fmt: skip
-def test_the_motor_loop_is_woken_for_each_new_target(
-    twist2: ResolvedPolicy, g1_state: LowState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    process: ModuleType, standby: bool, slot: str,
-):  # fmt: skip
+class Listened(NamedTuple):
+    """A session with a robot in it."""
+
+    session: Session
+    bus: Bus
+    woken: list[tuple[str, int]]
+    """Slots whose waiters were woken, each with its number by then."""
+
+
+@pytest.fixture
+def listened(g1_state: LowState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Listened:
     session = Session("unitree_g1", tmp_path)
     (tmp_path / "token").write_text("5")
     bus = Bus(session, N, create=True)
@@ -268,6 +272,17 @@ def test_the_motor_loop_is_woken_for_each_new_target(
     bus.slot("safety_status").write(status_at(g1_state.t_ns))
     woken: list[tuple[str, int]] = []
     monkeypatch.setattr(Slot, "wake", lambda waked: woken.append((waked.path, waked.seq)))
+    return Listened(session, bus, woken)
+
+
+@pytest.mark.parametrize(("process", "standby", "slot"), [
+    (control_process, False, "targets"), (control_process, True, "targets_standby"), (arms_process, False, "targets"),
+])  # fmt: skip
+def test_the_motor_loop_is_woken_for_each_new_target(
+    twist2: ResolvedPolicy, listened: Listened, monkeypatch: pytest.MonkeyPatch,
+    process: ModuleType, standby: bool, slot: str,
+):  # fmt: skip
+    session, bus, woken = listened
     monkeypatch.setattr(process, "Ending", lambda: EndAfter(3))
     monkeypatch.setattr(process, "request_priority", lambda _priority: False)
     more = {} if process is arms_process else {"policy": twist2, "link": "sim", "standby": standby}
@@ -286,15 +301,9 @@ class Silence:
 
 @pytest.mark.usefixtures("sigterm_kept")
 def test_the_motor_loop_is_woken_behind_the_bridge_too(
-    twist2: ResolvedPolicy, g1_state: LowState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    twist2: ResolvedPolicy, listened: Listened, monkeypatch: pytest.MonkeyPatch
 ):
-    session = Session("unitree_g1", tmp_path)
-    (tmp_path / "token").write_text("5")
-    bus = Bus(session, N, create=True)
-    bus.slot("state").write(g1_state)
-    bus.slot("safety_status").write(status_at(g1_state.t_ns))
-    woken: list[tuple[str, int]] = []
-    monkeypatch.setattr(Slot, "wake", lambda waked: woken.append((waked.path, waked.seq)))
+    session, bus, woken = listened
     monkeypatch.setattr(bridge_process, "Ending", lambda: EndAfter(11))
     monkeypatch.setattr(bridge_process, "request_priority", lambda _priority: False)
     monkeypatch.setattr(bridge_process, "Network", Silence)

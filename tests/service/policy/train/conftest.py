@@ -23,3 +23,11 @@ def swaying():
     channels = np.tile(stand(), (400, 1))
     channels[:, JOINTS] += 0.1 * np.sin(2 * np.pi * 0.5 * t)[:, None] * np.linspace(-1, 1, 29)
     return Clip("swaying", channels)
+
+
+@pytest.fixture(scope="session", params=("unitree_h1", "unitree_h1_2"))
+def walker(request):
+    """A robot whose legs a policy of ours moves."""
+    from teleopd.service.policy.train.decoupled.walker import WALKERS
+
+    return WALKERS[request.param]()

@@ -7,9 +7,12 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
-from teleopd.service.policy.train.bodies import SUBSTEPS, Randomised
-from teleopd.service.policy.train.channels import N, stand
-from teleopd.service.policy.train.features import PROPRIOCEPTION, WIDTH
+from teleopd.service.policy.train.bodies import SUBSTEPS, WRISTS, Randomised
+from teleopd.service.policy.train.channels import WIDTH, N, stand
+from teleopd.service.policy.train.dagger import Distillation
+from teleopd.service.policy.train.features import ACTION_SCALE, PROPRIOCEPTION
+from teleopd.service.policy.train.references import ReferenceGenerator
+from teleopd.service.policy.train.settings import Settings
 from teleopd.service.policy.train.world import World
 
 STILL = np.tile(stand(), (200, 1))
@@ -53,3 +56,35 @@ def test_looking_ahead_moves_nothing(card):
     plain, ahead = played(lively(card, ahead=False), 12), played(lively(card, ahead=True), 12)
     np.testing.assert_array_equal(plain[0], ahead[0])
     np.testing.assert_array_equal(plain[0], plain[1], "without it the teacher sees what is")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_distillation_asks_and_answers_for_the_robot_that_is_seen(card, swaying, tmp_path, monkeypatch, known):
+    """A teacher that always says 0, and motors of half the gains: the label is what holds the posture it was shown."""
+    settings = Settings(
+        hidden=(8,), robots=3, ticks=8, threads=1, iterations=1, buffer=100, normalise_after=10_000,
+        standing_starts=1.0, known_gains=True, known_delay=known,
+    )  # fmt: skip
+    joints, asked, students, labels = slice(WIDTH + 5, WIDTH + 5 + N), [], [], []
+
+    def teacher(seen: np.ndarray) -> np.ndarray:
+        asked.append(seen[:, joints].copy())
+        return np.zeros((len(seen), N), dtype=np.float32)
+
+    def late(_rng: np.random.Generator, nbody: int) -> Randomised:
+        return Randomised.nominal(nbody, delay=SUBSTEPS, kp=np.full(N, 0.5))
+
+    run = Distillation(settings, card, ReferenceGenerator([swaying]), teacher, clock=lambda: 0.0, errors=late)
+    monkeypatch.setattr(run.replay, "add", lambda used, wanted: (
+        students.append(used[:, joints].copy()), labels.append(wanted.copy())
+    ))  # fmt: skip
+    run.run(tmp_path, lambda _report: None)
+    run.close()
+    moved = np.abs(np.diff(students, axis=0)).max(axis=(1, 2))
+    assert moved.min() > 1e-3
+    for tick in range(len(asked) - 1):
+        np.testing.assert_allclose(asked[tick], students[tick + known], atol=1e-6)
+    kp = np.full(N, 0.5)
+    kp[WRISTS] = 1.0  # theirs count as nominal
+    for shown, label in zip(asked, labels, strict=True):
+        np.testing.assert_allclose(label, shown / ACTION_SCALE * (1.0 - 1.0 / kp), atol=1e-4)
