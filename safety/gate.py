@@ -32,6 +32,8 @@ _SLOW = 1e-3
 """[rad/s]; below it no damping gain reaches a torque bound."""
 _TORQUE_MARGIN = 1.0 - 1e-9
 """Keeps rounding on the inside of the bound."""
+_WHOLE = 1.0 - 1e-12
+"""Share of the gains above which nothing is scaled: rounding of a position that lies on the interval's end."""
 
 _SEAL = claim_seal()
 
@@ -56,7 +58,9 @@ class Gate:
         self._want, self._last, self._from = np.zeros(3 * n), np.zeros(3 * n), np.zeros(3 * n)
         self._last[2 * n :] = model.kd_damp
         self._state, self._a, self._b = np.zeros(2 * n), np.zeros(n), np.zeros(n)
-        self._c = np.zeros(n)
+        self._c, self._d = np.zeros(n), np.zeros(n)
+        self._box_low, self._box_high, self._kp_floor = np.zeros(n), np.zeros(n), np.full(n, _KP_FLOOR)
+        self._ones = np.ones(n)
         self._least, self._most = self._low.copy(), self._high.copy()
         # Views made once: a slice costs a tenth of the work on what it shows.
         self._want_q, self._want_kp, self._want_kd = self._want[:n], self._want[n : 2 * n], self._want[2 * n :]
@@ -65,6 +69,7 @@ class Gate:
         self._parts = [(buffer[:n], buffer[n : 2 * n], buffer[2 * n :]) for buffer in self._buffers]
         self._wide, self._flags2 = np.zeros(3 * n), np.zeros(2 * n, dtype=bool)
         self._flags, self._flags_b = np.zeros(3 * n, dtype=bool), np.zeros(3 * n, dtype=bool)
+        self._flags_gains = self._flags[n:]
         self._differs: npt.NDArray[np.bool_] = np.zeros(n, dtype=bool)
         self._anchored = False
         self._emit, self._source = Emit.NOTHING, 0
@@ -145,59 +150,69 @@ class Gate:
 
     def _permit(self, dt_s: float) -> JointCommand:
         limits, out, want, last = self._limits, self._buffers[self._turn], self._want, self._last_q
-        low, high, a = self._least_q, self._most_q, self._a
+        (q, kp, kd), low, high, a = self._parts[self._turn], self._least_q, self._most_q, self._a
         # Joint box. It never excludes the last command, so that a joint found outside moves in at the permitted rate.
-        np.minimum(limits.soft_lower, last, out=low)
-        np.maximum(limits.soft_upper, last, out=high)
+        box_low = np.minimum(limits.soft_lower, last, out=self._box_low)
+        box_high = np.maximum(limits.soft_upper, last, out=self._box_high)
         # Rate box about the last emitted command; intersected, so that the torque step cannot leave it either.
         reach = np.multiply(limits.rate_max, dt_s, out=self._c)
-        np.maximum(low, np.subtract(last, reach, out=a), out=low)
-        np.minimum(high, np.add(last, reach, out=a), out=high)
+        np.maximum(box_low, np.subtract(last, reach, out=a), out=low)
+        np.minimum(box_high, np.add(last, reach, out=a), out=high)
         # The whitelist is applied with the boxes because the torque interval needs the gains that will be sent.
         np.maximum(want, self._least, out=out)
         np.minimum(out, self._most, out=out)
         changed = _any(np.not_equal(out, want, out=self._flags))
         if changed:
-            self._attribute(out)
-        if self._bound_torque(*self._parts[self._turn], low, high) or changed:
-            self.joint_counts += np.not_equal(self._parts[self._turn][0], self._want_q, out=self._differs)
+            self._attribute(q)
+        if self._bound_torque(q, kp, kd, low, high) or changed:
+            self.joint_counts += np.not_equal(q, self._want_q, out=self._differs)
         return self._assert_and_emit(out)
 
-    def _attribute(self, out: Array) -> None:
+    def _attribute(self, q_out: Array) -> None:
         """Count which of the bounds changed what was wanted."""
-        n, limits, counts = self._n, self._limits, self.step_counts
-        want, last = self._want, self._last[:n]
-        counts[WHITELIST] += _any(self._flags[n:])
-        lowest, highest = np.minimum(limits.soft_lower, last), np.maximum(limits.soft_upper, last)
-        boxed = np.minimum(np.maximum(want[:n], lowest), highest)
-        counts[BOX] += _any(boxed != want[:n])
-        counts[RATE] += _any(boxed != out[:n])
+        counts, q = self.step_counts, self._want_q
+        counts[WHITELIST] += _any(self._flags_gains)
+        boxed = np.maximum(q, self._box_low, out=self._b)
+        np.minimum(boxed, self._box_high, out=boxed)
+        counts[BOX] += _any(np.not_equal(boxed, q, out=self._differs))
+        counts[RATE] += _any(np.not_equal(boxed, q_out, out=self._differs))
 
     def _bound_torque(self, q: Array, kp: Array, kd: Array, low: Array, high: Array) -> bool:
         """|kp (q - q_measured) - kd dq_measured| <= tau, by moving q within [low, high], else by scaling the gains.
 
         True when something had to be done.
         """
-        damping = np.multiply(kd, self._dq, out=self._a)
+        damping, tau = np.multiply(kd, self._dq, out=self._a), self._tau
         torque = np.subtract(q, self._q, out=self._b)
         torque *= kp
         torque -= damping
-        if _all(np.less_equal(np.abs(torque, out=self._c), self._tau, out=self._differs)):
+        if _all(np.less_equal(np.abs(torque, out=self._c), tau, out=self._differs)):
             return False  # and the same position: no joint differs
         self.step_counts[TORQUE] += 1
-        bad = ~self._differs
-        stiff = np.maximum(kp[bad], _KP_FLOOR)
-        measured, tau = self._q[bad], self._tau[bad]
-        nearest = np.clip(q[bad], measured + (damping[bad] - tau) / stiff, measured + (damping[bad] + tau) / stiff)
-        q[bad] = np.clip(nearest, low[bad], high[bad])
-        over = np.abs(kp[bad] * (q[bad] - measured) - damping[bad])
-        scale = tau / np.maximum(over, tau)
-        scale[scale > 1.0 - 1e-12] = 1.0  # rounding of a position that lies on the interval's end
-        if (scale < 1.0).any():
+        # Computed for every joint and written for those beyond the bound: picking them out costs twice as much.
+        beyond = np.logical_not(self._differs, out=self._differs)
+        stiff = np.maximum(kp, self._kp_floor, out=self._b)
+        least = self._end_of_interval(np.subtract(damping, tau, out=self._c), stiff)
+        most = self._end_of_interval(np.add(damping, tau, out=self._d), stiff)
+        nearest = np.minimum(np.maximum(q, least, out=least), most, out=least)
+        np.putmask(q, beyond, np.minimum(np.maximum(nearest, low, out=least), high, out=least))
+        over = np.subtract(q, self._q, out=self._b)
+        over *= kp
+        over -= damping
+        scale = np.divide(tau, np.maximum(np.abs(over, out=over), tau, out=over), out=over)
+        whole = np.greater(scale, _WHOLE, out=self._differs)
+        if not _all(whole):
             self.step_counts[GAIN_SCALE] += 1
-        kp[bad] *= scale
-        kd[bad] *= scale
+            np.putmask(scale, whole, self._ones)
+            kp *= scale
+            kd *= scale
         return True
+
+    def _end_of_interval(self, torque: Array, stiff: Array) -> Array:
+        """Position at which `stiff` makes that torque; into the same array."""
+        torque /= stiff
+        torque += self._q
+        return torque
 
     def _assert_and_emit(self, out: Array) -> JointCommand:
         """The last word: within every bound, or damping. A NaN compares as false and is caught too."""

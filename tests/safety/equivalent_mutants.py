@@ -17,8 +17,6 @@ EQUIVALENT: dict[str, str] = {
     "gate: self, emit: Emit, q: Array, kp: Array, kd: Array, state: LowState | None, now_ns: int, source: int = 0: "
     "0 -> -1": "a name for the only policy",
     "gate: elapsed_s = (now_ns - self._last_ns) * 1e-9 if self._last_ns else 0.0: 0.0 -> -1.0": "cut off at 0",
-    "gate: scale[scale > 1.0 - 1e-12] = 1.0  # rounding of a position that lies on the interval's end: "
-    "scale > 1.0 - 1e-12 -> scale >= 1.0 - 1e-12": "exactly 1e-12 below 1",
     "gate: return False  # and the same position: no joint differs: False -> True": "counts the joints that differ",
     "failsafe: return (causes & -causes).bit_length() - 1: causes & -causes -> causes | -causes":
     "minus the lowest bit, which is as long",
