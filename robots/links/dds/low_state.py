@@ -30,14 +30,17 @@ class LowStateDecoder:
         slots = index_of(model.wire_slot)
         self._slots = None if isinstance(slots, slice) else slots
 
-        def column(kind: str, byte: int) -> npt.NDArray[np.generic]:
-            """View of one field of every motor, `byte` bytes after its q; of the joints alone where they adjoin."""
+        def column(kind: str, byte: int, columns: int = 1) -> npt.NDArray[np.generic]:
+            """View of `columns` fields of every motor, the first `byte` bytes after its q; of the joints alone where
+            they adjoin."""
             view: npt.NDArray[np.generic] = np.ndarray(
-                (layout.motors,), kind, buffer, 4 + layout.q + byte, (layout.stride,)
+                (columns, layout.motors), kind, buffer, 4 + layout.q + byte, (4, layout.stride)
             )
-            return view[slots] if isinstance(slots, slice) else view
+            view = view[:, slots] if isinstance(slots, slice) else view
+            return view if columns > 1 else view[0]
 
-        self._q, self._dq, self._tau = column("<f4", 0), column("<f4", 4), column("<f4", 4 * TAU)
+        self._motion = column("<f4", 0, TAU + 1)
+        """q, dq, ddq, tau."""
         heat = ("<i2", "<i2") if self._hg else ("u1", "u1")
         at = (4 * HG_HEAT, 4 * HG_HEAT + 2) if self._hg else (4 * GO_HEAT, 4 * GO_HEAT)
         self._casing, self._winding = column(heat[0], at[0]), column(heat[1], at[1])
@@ -51,26 +54,27 @@ class LowStateDecoder:
         self._no_fault = np.zeros(model.n, dtype=np.uint32)
         self._no_fault.setflags(write=False)
 
-    def _joints(self, column: npt.NDArray[np.generic]) -> Array:
-        return (column if self._slots is None else column[self._slots]).astype(np.float64)
+    def _joints(self, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return column if self._slots is None else column[..., self._slots]
 
     def decode(self, data: bytes, t_ns: int) -> LowState:
         """One message received at `t_ns`; its arrays are fresh and do not change later."""
         self._buffer[:] = data
         layout = self.layout
-        q, dq = self._joints(self._q), self._joints(self._dq)
+        motion = self._joints(self._motion).astype(np.float64, order="C")
+        q, dq, tau = motion[0], motion[1], motion[TAU]
         imu = self._imu.astype(np.float64)
         quat, gyro, accel = imu[:4], imu[4:7], imu[7:]
         if self._torso is not None:
             quat, gyro, accel = torso_to_pelvis(quat, gyro, accel, float(q[self._torso]), float(dq[self._torso]))
         fault = self._no_fault
         if self._fault is not None:
-            fault = (self._fault if self._slots is None else self._fault[self._slots]).astype(np.uint32)
+            fault = self._joints(self._fault).astype(np.uint32)
         machine = self._variant if layout.mode_machine is None else data[4 + layout.mode_machine]
+        heat = self._joints(np.maximum(self._casing, self._winding)).astype(np.float64)
         return LowState(
-            t_ns, int.from_bytes(data[self._tick], "little"), machine, q, dq, self._joints(self._tau), quat, gyro,
-            accel, self._joints(np.maximum(self._casing, self._winding)), fault, self._remote.copy(), False,
-            self._no_position, self._no_position,
+            t_ns, int.from_bytes(data[self._tick], "little"), machine, q, dq, tau, quat, gyro, accel, heat, fault,
+            self._remote.copy(), False, self._no_position, self._no_position,
         )  # fmt: skip
 
 
