@@ -55,29 +55,23 @@ class Avoidance:
     def __init__(self, kinematics: Kinematics, data: mujoco.MjData, apart: tuple[KeepApart, ...]) -> None:
         """Raises TableError as `capsule_pairs`."""
         pairs = capsule_pairs(kinematics, apart)
-        self._model, self._data = kinematics.model, data
+        self._data = data
         self.first: IntArray = np.array([a for a, _ in pairs], dtype=np.intp)
         self.second: IntArray = np.array([b for _, b in pairs], dtype=np.intp)
         radii, halves = kinematics.radii, kinematics.half_lengths
         self._surface: Array = radii[self.first] + radii[self.second]
         reach = self._surface + halves[self.first] + halves[self.second] + NEAR_M
         self.reach_squared: Array = np.square(reach)
-        self._bodies = [
-            (int(self._model.geom_bodyid[a]), int(self._model.geom_bodyid[b])) for a, b in pairs
-        ]  # fmt: skip
+        moved_by, bodies = kinematics.moved_by(), kinematics.model.geom_bodyid
+        self._relative: Array = moved_by[bodies[self.second]] - moved_by[bodies[self.first]]
+        """1 where a degree of freedom moves a pair's second shape alone, -1 where it moves the first alone."""
         self._pairs, self._surfaces = pairs, self._surface.tolist()
         self._halves = halves.tolist()
-        self._points: Array = np.zeros((MOST, 2, 3))
-        self._there: Array = np.zeros((MOST, 3, self._model.nv))
-        self._here: Array = np.zeros((MOST, 3, self._model.nv))
-        self._normals: Array = np.zeros((MOST, 1, 3))
-        self._chosen: Array = np.zeros((MOST, 1, self._model.nv))
-
     def measure(self, rows: Rows) -> None:
         """Append rows for the nearest pairs at the current kinematics of `data`."""
         centres = self._data.geom_xpos
-        between = centres[self.second]
-        between -= centres[self.first]
+        between = centres.take(self.second, axis=0)
+        between -= centres.take(self.first, axis=0)
         near = (np.einsum("ij,ij->i", between, between) < self.reach_squared).nonzero()[0].tolist()
         if not near:
             return
@@ -109,20 +103,22 @@ class Avoidance:
         return entries[:MOST]
 
     def _append(self, rows: Rows, found: list[tuple[float, int, Facing]]) -> None:
-        """One row an entry: the velocity of its second point from its first, along the line between them."""
-        model, data, n, k = self._model, self._data, len(found), rows.count
-        self._points[:n] = [facing[1:] for _, _, facing in found]
-        for j, (gap, i, _) in enumerate(found):
-            (here, there), (a, b) = self._points[j], self._bodies[i]
-            mujoco.mj_jac(model, data, self._here[j], None, here, a)
-            mujoco.mj_jac(model, data, self._there[j], None, there, b)
-            np.subtract(there, here, out=self._normals[j, 0])
-            rows.gap[k + j] = gap - CLEARANCE_M
-        normals = self._normals[:n]
-        normals /= np.sqrt(np.einsum("kij,kij->k", normals, normals))[:, None, None]
-        moved = self._there[:n]
-        moved -= self._here[:n]
-        np.matmul(normals, moved, out=self._chosen[:n])
-        rows.jacobian[k : k + n] = self._chosen[:n, 0]
-        rows.wanted[k : k + n] = WEIGHT * WEIGHT
-        rows.count = k + n
+        """One row an entry: the velocity of its second point from its first, along the line n between them.
+
+        A point o from the subtree's centre of mass moves with J_lin + J_rot x o, along n with n J_lin + (o x n) J_rot,
+        which is the same for all points of that line. So one product with MuJoCo's axes of motion serves both ends of
+        all rows; what moves both bodies moves neither from the other.
+        """
+        cx, cy, cz = self._data.subtree_com[1].tolist()
+        twists: list[list[float]] = []
+        gaps: list[float] = []
+        for gap, _, (distance, (ax, ay, az), (bx, by, bz)) in found:
+            x, y, z = (bx - ax) / distance, (by - ay) / distance, (bz - az) / distance
+            ax, ay, az = ax - cx, ay - cy, az - cz
+            twists.append([ay * z - az * y, az * x - ax * z, ax * y - ay * x, x, y, z])
+            gaps.append(gap - CLEARANCE_M)
+        k, end = rows.count, rows.count + len(found)
+        moved = np.dot(np.array(twists), self._data.cdof.T)
+        np.multiply(moved, self._relative[[i for _, i, _ in found]], out=rows.jacobian[k:end])
+        rows.gap[k:end], rows.wanted[k:end] = gaps, WEIGHT * WEIGHT
+        rows.count = end

@@ -18,55 +18,68 @@ ALIGNED = 1e-12
 """Squared sine between axes below which they are taken as parallel."""
 
 
-def nearest_on(point: Point, centre: Point, axis: Point, half: float) -> tuple[float, Point]:
-    """Distance of `point` from a segment (centre, unit axis, half length) and the segment's nearest point [m]."""
-    along = (point[0] - centre[0]) * axis[0] + (point[1] - centre[1]) * axis[1] + (point[2] - centre[2]) * axis[2]
-    nearest = along_axis(centre, axis, min(max(along, -half), half))
-    return length(point, nearest), nearest
-
-
 def along_axis(centre: Point, axis: Point, by: float) -> Point:
     """centre + by * axis."""
     return centre[0] + by * axis[0], centre[1] + by * axis[1], centre[2] + by * axis[2]
 
 
-def length(a: Point, b: Point) -> float:
-    """Distance of two points."""
-    x, y, z = a[0] - b[0], a[1] - b[1], a[2] - b[2]
-    return math.sqrt(x * x + y * y + z * z)
-
-
 def closest(centre_a: Point, axis_a: Point, half_a: float, centre_b: Point, axis_b: Point, half_b: float) -> Facing:
-    """Where two segments are nearest; Ericson, Real-Time Collision Detection, 5.1.9."""
-    x, y, z = centre_a[0] - centre_b[0], centre_a[1] - centre_b[1], centre_a[2] - centre_b[2]
-    cosine = axis_a[0] * axis_b[0] + axis_a[1] * axis_b[1] + axis_a[2] * axis_b[2]
-    on_a = axis_a[0] * x + axis_a[1] * y + axis_a[2] * z
-    on_b = axis_b[0] * x + axis_b[1] * y + axis_b[2] * z
+    """Where two segments are nearest; Ericson, Real-Time Collision Detection, 5.1.9.
+
+    Written out, as it is asked a dozen times a frame: calls and indices cost as much again.
+    """
+    ax, ay, az = centre_a
+    bx, by, bz = centre_b
+    ux, uy, uz = axis_a
+    vx, vy, vz = axis_b
+    x, y, z = ax - bx, ay - by, az - bz
+    cosine, on_a, on_b = ux * vx + uy * vy + uz * vz, ux * x + uy * y + uz * z, vx * x + vy * y + vz * z
     squared_sine = 1.0 - cosine * cosine
     s = (cosine * on_b - on_a) / squared_sine if squared_sine > ALIGNED else -on_a
-    s = min(max(s, -half_a), half_a)
+    s = -half_a if s < -half_a else half_a if s > half_a else s
     t = cosine * s + on_b
     if t < -half_b or t > half_b:
-        t = min(max(t, -half_b), half_b)
-        s = min(max(cosine * t - on_a, -half_a), half_a)
-    here, there = along_axis(centre_a, axis_a, s), along_axis(centre_b, axis_b, t)
-    return length(here, there), here, there
+        t = -half_b if t < -half_b else half_b
+        s = cosine * t - on_a
+        s = -half_a if s < -half_a else half_a if s > half_a else s
+    ax, ay, az, bx, by, bz = ax + s * ux, ay + s * uy, az + s * uz, bx + t * vx, by + t * vy, bz + t * vz
+    x, y, z = ax - bx, ay - by, az - bz
+    return math.sqrt(x * x + y * y + z * z), (ax, ay, az), (bx, by, bz)
 
 
 def overlap_ends(
     centre_a: Point, axis_a: Point, half_a: float, centre_b: Point, axis_b: Point, half_b: float
 ) -> tuple[Facing, Facing]:
     """Both ends of the stretch along which two nearly parallel segments face each other, the nearer first."""
-    first = second = (math.inf, centre_a, centre_b)
-    for k in range(4):
+    ax, ay, az = centre_a
+    bx, by, bz = centre_b
+    ux, uy, uz = axis_a
+    vx, vy, vz = axis_b
+    x, y, z = bx - ax, by - ay, bz - az
+    cosine, on_a, on_b = ux * vx + uy * vy + uz * vz, ux * x + uy * y + uz * z, vx * x + vy * y + vz * z
+    first = second = (math.inf, 0.0, 0.0)
+    for k in range(4):  # each end, and how far along the other axis its nearest point lies
         if k < 2:
-            here = along_axis(centre_a, axis_a, half_a if k else -half_a)
-            distance, there = nearest_on(here, centre_b, axis_b, half_b)
+            s = half_a if k else -half_a
+            t = s * cosine - on_b
+            t = -half_b if t < -half_b else half_b if t > half_b else t
         else:
-            there = along_axis(centre_b, axis_b, half_b if k == 3 else -half_b)
-            distance, here = nearest_on(there, centre_a, axis_a, half_a)
-        if distance < first[0]:
-            first, second = (distance, here, there), first
-        elif distance < second[0]:
-            second = (distance, here, there)
-    return first, second
+            t = half_b if k == 3 else -half_b
+            s = t * cosine + on_a
+            s = -half_a if s < -half_a else half_a if s > half_a else s
+        squared = s * s + t * t + 2.0 * (t * on_b - s * on_a - s * t * cosine)  # less that of the centres
+        if squared < first[0]:
+            first, second = (squared, s, t), first
+        elif squared < second[0]:
+            second = (squared, s, t)
+    return _facing(centre_a, axis_a, first[1], centre_b, axis_b, first[2]), _facing(
+        centre_a, axis_a, second[1], centre_b, axis_b, second[2]
+    )
+
+
+def _facing(centre_a: Point, axis_a: Point, s: float, centre_b: Point, axis_b: Point, t: float) -> Facing:
+    """The points `s` and `t` along the axes."""
+    ax, ay, az = along_axis(centre_a, axis_a, s)
+    bx, by, bz = along_axis(centre_b, axis_b, t)
+    x, y, z = bx - ax, by - ay, bz - az
+    return math.sqrt(x * x + y * y + z * z), (ax, ay, az), (bx, by, bz)

@@ -85,6 +85,16 @@ class Kinematics:
             body = int(self.model.body_parentid[body])
         return found[:count]
 
+    def moved_by(self) -> Array:
+        """1 where a degree of freedom moves a body, 0 where it does not, (nbody, nv)."""
+        model = self.model
+        moved: Array = np.zeros((model.nbody, model.nv))
+        for body in range(1, model.nbody):
+            first, many = int(model.body_dofadr[body]), int(model.body_dofnum[body])
+            moved[body] = moved[model.body_parentid[body]]
+            moved[body, first : first + many] = 1.0
+        return moved
+
     def qpos(self, root_pos_w: Array, root_quat_w: Array, q: Array) -> Array:
         """A configuration from its parts; `q` in motor order."""
         qpos = np.empty(self.model.nq)

@@ -40,6 +40,8 @@ class Rows:
         """1: two-sided."""
         self.tolerance: Array = np.full(capacity, -VIOLATED_M)
         """Gap after a step below which a row that takes no part is missed [m]."""
+        self._after, self._limits, self._sign = np.zeros(capacity), np.zeros(capacity), np.zeros(capacity)
+        self._wrong = np.zeros(capacity, dtype=bool)
 
     def reset(self) -> None:
         """All rows off and one-sided."""
@@ -65,14 +67,16 @@ class Rows:
         n = self.count
         if not n:
             return False
-        after = np.dot(self.jacobian[:n], step)
+        after, side, limits, sign = self._after[:n], self.side[:n], self._limits[:n], self._sign[:n]
+        np.dot(self.jacobian[:n], step, out=after)
         after += self.gap[:n]
-        side = self.side[:n]
-        limits = self.tolerance[:n] + (VIOLATED_M - HELD_M) * side
-        sign = 1.0 - 2.0 * side  # -1 took part: may not end above; 1 took none: may not end below
+        np.multiply(side, VIOLATED_M - HELD_M, out=limits)
+        limits += self.tolerance[:n]
+        np.multiply(side, -2.0, out=sign)
+        sign += 1.0  # -1 took part: may not end above; 1 took none: may not end below
         after *= sign
-        wrong = after < limits
-        if not wrong.any():
+        wrong = np.less(after, limits, out=self._wrong[:n])
+        if 1 not in wrong.tobytes():  # `wrong.any()` at a fifth of its cost for so few
             return False
         chosen = wrong.nonzero()[0]
         weights = self.wanted[chosen] * sign[chosen]

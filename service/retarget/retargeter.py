@@ -129,7 +129,7 @@ class Retargeter:
             self._tracking = False
         dt_s = min(max(gap_ns * 1e-9, MIN_DT_S), MAX_DT_S)
         qpos = self._track(target_map, pose, dt_s) if self._tracking else self._acquire(target_map, pose)
-        if not np.isfinite(qpos).all():  # only what the frame checks refuse can do this; never publish it
+        if 0 in np.isfinite(qpos).tobytes():  # only what the frame checks refuse can do this; never publish it
             self._tracking, self.problem = False, "the pose has no solution: its numbers are not finite"
             return None
         self._last_ns, self._pose_resets = pose.t_source_ns, pose.resets
@@ -194,7 +194,8 @@ class Retargeter:
         out[:7] = qpos[:7]
         if float(out[3:7] @ self._out[3:7]) < 0.0:  # one hemisphere, so that readers may interpolate
             out[3:7] = -out[3:7]
-        np.clip(qpos[self._kinematics.qpos_index], limits.q_lower, limits.q_upper, out=out[7:])
+        q = np.maximum(qpos[self._kinematics.qpos_index], limits.q_lower, out=out[7:])
+        np.minimum(q, limits.q_upper, out=q)
         velocity = self._velocity.update(pose.t_source_ns, out)
         self._out = out
         self._seq += 1

@@ -93,7 +93,7 @@ class FastSolver:
         self._q_lower, self._q_upper = limits.q_lower, limits.q_upper
         self._dofs, self._joints = _as_slice(kinematics.dof_index), _as_slice(kinematics.qpos_index)
         self._smoothing = smoothing_weights(settings, kinematics.robot.joint_names)
-        self._none = np.zeros_like(self._smoothing)
+        self._none, self._away = np.zeros_like(self._smoothing), np.zeros_like(self._smoothing)
         self._previous = np.array(kinematics.robot.q_stand)
         self._constraints = Constraints(kinematics, self._data, settings, ConstraintRows(*self._follow.spare))
         self._contacts: Contacts | None = None
@@ -149,8 +149,10 @@ class FastSolver:
     def track(self, targets: Targets, dt_s: float) -> Array:
         """See `IkSolver.track`."""
         reach = self._settings.joint_speed_limit_rad_s * dt_s
-        lower = np.maximum(self._q_lower, self._previous - reach)
-        upper = np.minimum(self._q_upper, self._previous + reach)
+        lower = self._previous - reach
+        upper = self._previous + reach
+        np.maximum(self._q_lower, lower, out=lower)
+        np.minimum(self._q_upper, upper, out=upper)
         smoothing = self._smoothing * min(1.0, 1.0 / (SMOOTHING_FULL_HZ * dt_s))
         self._iterate(targets, self._follow, self._settings.iterations_for(dt_s), lower, upper, smoothing)
         self._previous[:] = self._data.qpos[self._joints]
@@ -212,9 +214,11 @@ class FastSolver:
         np.negative(gradient, out=gradient)
         self._diagonal += self._extra
         q = self._data.qpos[self._joints]
-        gradient[dofs] += smoothing * (q - self._previous)
-        self._lower[dofs] = np.minimum(lower - q, 0.0)
-        self._upper[dofs] = np.maximum(upper - q, 0.0)
+        away = np.subtract(q, self._previous, out=self._away)
+        away *= smoothing
+        gradient[dofs] += away
+        self._lower[dofs] = np.minimum(np.subtract(lower, q, out=away), self._none, out=away)
+        self._upper[dofs] = np.maximum(np.subtract(upper, q, out=away), self._none, out=away)
 
     def _quadratic(self) -> bool:
         """The box-constrained problem into `_step`; False where it is not positive definite."""

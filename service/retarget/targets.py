@@ -99,14 +99,15 @@ class TargetMap:
         turn = to_yaw_rad - yaw_rad
         about_z = quat.about_z(turn)
         c, s = np.cos(turn), np.sin(turn)
-        self._turn_xy: Array = np.array([[c, s], [-s, c]])  # on row vectors
+        self._turn: Array = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])  # on row vectors
         self._products: Array = np.array([quat.product_matrix(about_z, offset) for offset in self._offsets])
         self._turned: Array = np.array([quat.rotation_matrix_of(v, about_z) for v in self._constants])
-        self._origin = (np.zeros(2) if to_xy is None else to_xy) - self.leg_scale * (origin_xy @ self._turn_xy)
+        x, y = (np.zeros(2) if to_xy is None else to_xy) - self.leg_scale * (origin_xy @ self._turn[:2, :2])
+        self._origin: Array = np.array([x, y, self._lift])
 
     def shift(self, xy: Array) -> None:
         """Move all later targets by `xy` [m], (2,)."""
-        self._origin = self._origin + xy
+        self._origin[:2] += xy
 
     def __call__(self, pose: HumanPose) -> Targets:
         """Targets of one pose; what an untracked body holds (even NaN) reaches no row."""
@@ -117,16 +118,14 @@ class TargetMap:
             pose = pose._replace(
                 pos_w=np.where(lost, 0.0, pose.pos_w), quat_w=np.where(lost, (1.0, 0.0, 0.0, 0.0), pose.quat_w)
             )
-        frames = pose.quat_w[self._frames]
+        frames = pose.quat_w.take(self._frames, axis=0)
         outer = (frames[:, :, None] * frames[:, None, :]).reshape(-1, 16)
         constants = np.einsum("kij,kj->ki", self._turned, outer)
         self._widen(constants)
-        pos = self._m @ pose.pos_w
-        pos[:, :2] = pos[:, :2] @ self._turn_xy
-        pos += self._n @ constants
-        pos[:, :2] += self._origin
-        pos[:, 2] += self._lift
-        quats = np.einsum("kij,kj->ki", self._products, pose.quat_w[self._humans])
+        pos: Array = np.dot(np.dot(self._m, pose.pos_w), self._turn)
+        pos += np.dot(self._n, constants)
+        pos += self._origin
+        quats = np.einsum("kij,kj->ki", self._products, pose.quat_w.take(self._humans, axis=0))
         if self.keeps_above_floor:
             self._keep_above_floor(pos, quats)
         return Targets(pos, quats, seen)
@@ -147,7 +146,7 @@ class TargetMap:
 
     def root_seen(self, pose: HumanPose) -> bool:
         """Pelvis and hips are tracked."""
-        return bool(pose.valid[self._pelvis] and pose.valid[self._hips].all())
+        return bool(pose.valid[self._pelvis]) and all(bool(pose.valid[hip]) for hip in self._hips)
 
     def _missing_width(self, m: Match, foot: int) -> float:
         """How much farther left the robot's foot stands than the scaled operator's, both in the T-pose [m]."""

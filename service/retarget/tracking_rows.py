@@ -76,7 +76,7 @@ class Buffers:
 
     def load(self, targets: Targets, contacts: Contacts | None) -> None:
         """Take this frame's targets; feet that stand by `contacts` are asked for at their lock, and more in height."""
-        np.take(targets.pos, self._position, axis=0, out=self._target_pos)
+        targets.pos.take(self._position, axis=0, out=self._target_pos, mode="clip")
         np.multiply(targets.quat[self._rotation], CONJUGATE, out=self._target_quat)
         self.weights_squared[: self.rows] = self._stage.weights_for(targets)
         for foot in contacts.feet if contacts is not None else ():
@@ -90,8 +90,11 @@ class Buffers:
 
     def update_residual(self) -> None:
         """Unweighted residual at the current kinematics [m, rad]."""
-        np.subtract(self._target_pos, self._xpos[self._position_ids], out=self._position_error)
-        np.multiply(self._xquat[self._rotation_ids], CONJUGATE, out=self._body_quat)
+        position, quat = self._position_error, self._body_quat
+        self._xpos.take(self._position_ids, axis=0, out=position, mode="clip")  # "clip": without a copy in between
+        np.subtract(self._target_pos, position, out=position)
+        self._xquat.take(self._rotation_ids, axis=0, out=quat, mode="clip")
+        np.multiply(quat, CONJUGATE, out=quat)
         for error, here, there in self._turns:  # numpy's dozen calls cost more than these
             mujoco.mju_subQuat(error, here, there)  # = log(q_t q^-1): the world-frame error
 

@@ -12,7 +12,7 @@ import pytest
 from teleopd.drivers.human_pose import HumanPose
 from teleopd.robots.model import Array, RobotModel
 from teleopd.service.retarget.avoidance import CLEARANCE_M, MOST, NEAR_M, Avoidance, capsule_pairs
-from teleopd.service.retarget.capsules import nearest_on, overlap_ends
+from teleopd.service.retarget.capsules import overlap_ends
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows
 from teleopd.service.retarget.retargeter import Retargeter, table_path
@@ -62,13 +62,6 @@ class Whole:
         p, q, ra = self.axis(a)
         r, s, rb = self.axis(b)
         return ra + rb - segment_distance(p, q, r, s)
-
-
-def test_point_and_segment():
-    axis, centre = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)
-    assert nearest_on((0.0, 0.0, 0.2), centre, axis, 0.5) == (1.0, (1.0, 0.0, 0.2))
-    distance, nearest = nearest_on((1.0, 0.0, 3.0), centre, axis, 0.5)
-    assert distance == 2.5 and nearest == (1.0, 0.0, 0.5)
 
 
 def test_parallel_segments_face_each_other_between_the_ends_of_their_overlap():
