@@ -79,9 +79,9 @@ class Contacts:
         `robot_feet`: the robot's own in the previous frame; None where there is none: then nothing is locked.
         `dt_s` since that frame [s].
         """
-        points = pose.pos_w[self._points].tolist()
-        seen = pose.valid[self._points].tolist()
-        pos, quat = targets.pos[self._rows].tolist(), targets.quat[self._rows].tolist()  # root, left foot, right foot
+        points, seen = pose.pos_w.take(self._points, axis=0).tolist(), pose.valid.take(self._points).tolist()
+        # root, left foot, right foot
+        pos, quat = targets.pos.take(self._rows, axis=0).tolist(), targets.quat.take(self._rows, axis=0).tolist()
         _, x, y, _ = quat[0]
         height = pos[0][2] / self._standing_m
         self.face(quat[0], dt_s)
@@ -95,9 +95,10 @@ class Contacts:
             toe, ankle = points[2 * k], points[2 * k + 1]
             speed = foot.toe_speed.update(toe, follow, dt_s), foot.ankle_speed.update(ankle, follow, dt_s)
             _, x, y, _ = turned = quat[k + 1]
-            tilt = math.acos(min(max(1.0 - 2.0 * (x * x + y * y), -1.0), 1.0))
+            up = 1.0 - 2.0 * (x * x + y * y)
+            tilt = math.acos(-1.0 if up < -1.0 else 1.0 if up > 1.0 else up)
             foot.floor.update(toe[2], ankle[2], speed, tilt, self.upright, dt_s)
-            ankle_floor = min(f.floor.ankle_z for f in self.feet)  # a raised heel held still would pass for a flat foot
+            ankle_floor = min([f.floor.ankle_z for f in self.feet])  # a raised heel held still would pass for flat
             above = toe[2] - foot.floor.toe_z, ankle[2] - ankle_floor
             foot.stance.update(foot.toe_speed, above[0], self.upright)
             flat = foot.flatten(turned, tilt, above, self.upright, flattening)
@@ -115,7 +116,7 @@ class Contacts:
             pos[k + 1][2] += shift + (self._ground.of_foot(lacking[k], shift) if toes[k] is not None else 0.0)
             if robot_feet is not None:  # an ankle at its limits turns its foot otherwise: what is asked fits that too
                 pos[k + 1][2] = max(pos[k + 1][2], -robot_feet[k].low_m - SETTLES_M)
-        targets.pos[self._rows[1:]], targets.quat[self._rows[1:]] = pos[1:], quat[1:]
+            targets.pos[foot.row], targets.quat[foot.row] = pos[k + 1], quat[k + 1]
 
     def face(self, pelvis: Point, dt_s: float) -> None:
         """Turn `sideways` of the feet that do not stand towards the left of the pelvis, wxyz."""

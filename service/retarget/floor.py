@@ -25,7 +25,11 @@ FOOT_REACH_M = 0.10
 
 def smoothstep(x: float, low: float, high: float) -> float:
     """0 up to `low`, 1 from `high` on, smooth between."""
-    t = min(max((x - low) / (high - low), 0.0), 1.0)
+    if x <= low:
+        return 0.0
+    if x >= high:
+        return 1.0
+    t = (x - low) / (high - low)
     return t * t * (3.0 - 2.0 * t)
 
 

@@ -77,7 +77,8 @@ class Buffers:
     def load(self, targets: Targets, contacts: Contacts | None) -> None:
         """Take this frame's targets; feet that stand by `contacts` are asked for at their lock, and more in height."""
         targets.pos.take(self._position, axis=0, out=self._target_pos, mode="clip")
-        np.multiply(targets.quat[self._rotation], CONJUGATE, out=self._target_quat)
+        targets.quat.take(self._rotation, axis=0, out=self._target_quat, mode="clip")
+        self._target_quat *= CONJUGATE
         self.weights_squared[: self.rows] = self._stage.weights_for(targets)
         for foot in contacts.feet if contacts is not None else ():
             k = self._row_of.get(foot.row)
