@@ -68,6 +68,7 @@ class Constraints:
             self.feet.fill(rows)
         if measure:
             rows.count = self._first
+            rows.side[self._first :] = 0.0
             if self.floor is not None:
                 self.floor.measure(rows)
             if self.avoidance is not None:

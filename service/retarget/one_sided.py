@@ -17,6 +17,8 @@ EXCHANGES = 3
 """Most times that a step is solved again; most steps need none, and the median costs the same."""
 VIOLATED_M = 2e-4
 """A one-sided row may end this far below 0 without being solved for again [m]."""
+RESTS_M = 2e-4
+"""A one-sided row that took part goes on up to this far above 0 [m]."""
 HELD_M = 1e-6
 """... and one that took part this far above it: it pulled [m]."""
 
@@ -34,7 +36,7 @@ class Rows:
         """Squared weight of the row where it takes part; 0 switches it off."""
         self.count = 0
         """Rows [0, count) are looked at."""
-        self.side: Array = np.ones(capacity)
+        self.side: Array = np.zeros(capacity)
         """1: takes part."""
         self.standing: Array = np.zeros(capacity)
         """1: two-sided."""
@@ -46,6 +48,7 @@ class Rows:
     def reset(self) -> None:
         """All rows off and one-sided."""
         self.count = 0
+        self.side[:] = 0.0
         self.wanted[:], self.standing[:], self.tolerance[:] = 0.0, 0.0, -VIOLATED_M
 
     def stand(self, rows: npt.NDArray[np.intp]) -> None:
@@ -54,12 +57,16 @@ class Rows:
         self.tolerance[rows] = -np.inf
 
     def take_part(self) -> None:
-        """Decide which rows take part at the current gaps, and give them their residual and weight."""
+        """Decide which rows take part at the current gaps, and give them their residual and weight.
+
+        One that took part in the last step goes on where it rests: else it would be found missed and solved for again.
+        """
         n = self.count
-        gap, weights = self.gap[:n], self._weights_squared[:n]
+        gap, weights, side = self.gap[:n], self._weights_squared[:n], self.side[:n]
         np.negative(gap, out=self._residual[:n])
-        np.less(gap, 0.0, out=self.side[:n])  # 1 takes part, 0 does not
-        np.maximum(self.side[:n], self.standing[:n], out=weights)
+        np.multiply(side, RESTS_M, out=weights)
+        np.less(gap, weights, out=side)  # 1 takes part, 0 does not
+        np.maximum(side, self.standing[:n], out=weights)
         weights *= self.wanted[:n]
 
     def correct(self, hessian: Array, gradient: Array, step: Array) -> bool:

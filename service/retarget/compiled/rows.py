@@ -17,7 +17,7 @@ from teleopd.service.retarget.avoidance import CLEARANCE_M, CROSSED_M, MOST, NEA
 from teleopd.service.retarget.compiled.jit import compiled
 from teleopd.service.retarget.compiled.tree import moves, multiply
 from teleopd.service.retarget.floor_rows import BODY_NEAR_M, BODY_WEIGHT, MOST_BODY
-from teleopd.service.retarget.one_sided import HELD_M, VIOLATED_M
+from teleopd.service.retarget.one_sided import HELD_M, RESTS_M, VIOLATED_M
 
 for _function in (capsules.along_axis, capsules._facing, capsules.closest, capsules.overlap_ends):
     register_jitable(_function)
@@ -119,7 +119,7 @@ def floor(tree: Any, place: Any, jacobian: Any, bounds: Any, count: int) -> int:
         for c in range(tree.chain_start[body], tree.chain_start[body + 1]):
             dof = tree.chain[c]
             jacobian[count, dof] = moves(place, dof, ends[j, 0], ends[j, 1], ends[j, 2])[2]
-        bounds.gap[count], bounds.wanted[count] = gaps[j], BODY_WEIGHT * BODY_WEIGHT
+        bounds.gap[count], bounds.wanted[count], bounds.side[count] = gaps[j], BODY_WEIGHT * BODY_WEIGHT, 0.0
         count += 1
     return count
 
@@ -184,7 +184,7 @@ def _append(tree: Any, place: Any, jacobian: Any, bounds: Any, count: int, a: in
             v = moves(place, dof, point[0], point[1], point[2])
             jacobian[count, dof] += sign * (normal[0] * v[0] + normal[1] * v[1] + normal[2] * v[2])
     bounds.gap[count] = distance - bounds.radii[a] - bounds.radii[b] - CLEARANCE_M
-    bounds.wanted[count] = WEIGHT * WEIGHT
+    bounds.wanted[count], bounds.side[count] = WEIGHT * WEIGHT, 0.0
     return count + 1
 
 
@@ -192,7 +192,7 @@ def _append(tree: Any, place: Any, jacobian: Any, bounds: Any, count: int, a: in
 def take_part(stacked: Any, bounds: Any, tracking: int, count: int) -> None:
     """Which rows take part at the current gaps; their residual and weight."""
     for k in range(count):
-        bounds.side[k] = 1.0 if bounds.gap[k] < 0.0 else 0.0
+        bounds.side[k] = 1.0 if bounds.gap[k] < RESTS_M * bounds.side[k] else 0.0
         stacked.residual[tracking + k] = -bounds.gap[k]
         stacked.weights[tracking + k] = max(bounds.side[k], bounds.standing[k]) * bounds.wanted[k]
 
