@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import mujoco
+import numpy as np
 
 from teleopd.robots.model import Array
 from teleopd.service.retarget.avoidance import MOST, Avoidance
@@ -17,6 +18,10 @@ from teleopd.service.retarget.tables import SolverSettings
 
 MOST_FEET = 24
 """Two feet of up to ten sole corners and a toe each."""
+FAR_RAD = 0.15
+"""A joint that moves by more within one step of a fall [rad]; at 30 Hz a limb falls by up to 0.67 rad a frame."""
+ROOT = 6
+"""Degrees of freedom of the root, which come first."""
 CAPACITY = MOST_FEET + MOST_BODY + MOST
 
 
@@ -32,7 +37,9 @@ class Constraints:
         self.avoidance = Avoidance(kinematics, data, apart) if apart else None
         self.floor = BodyFloor(kinematics, data) if settings.contacts else None
         self.feet: FeetRows | None = None
-        self._first = 0
+        self._contacts: Contacts | None = None
+        self._first = self._floor_first = 0
+        self._far = False
 
     @property
     def any(self) -> bool:
@@ -41,6 +48,7 @@ class Constraints:
 
     def stand_on(self, contacts: Contacts | None) -> None:
         """Hold the feet where `contacts`, updated before every frame, says; None: only as the targets say."""
+        self._contacts = contacts
         self.feet = FeetRows(contacts.feet, self._model, self._data) if contacts is not None else None
         self.rows.reset()
         self._first = 0
@@ -48,6 +56,11 @@ class Constraints:
             self._first = self.feet.stop
             self.rows.stand(self.feet.toe_rows)
             self.feet.set_weights(self.rows)
+
+    @property
+    def falling(self) -> bool:
+        """The person lies, falls or crawls."""
+        return self._contacts is not None and not self._contacts.upright
 
     def robot_feet(self) -> list[RobotFoot]:
         """The robot's feet at the current kinematics, left first; empty without contacts."""
@@ -57,22 +70,25 @@ class Constraints:
         """Take this frame's locks."""
         if self.feet is not None:
             self.feet.load(self.rows)
+        self._far = False
 
     def linearise(self, *, measure: bool) -> int:
         """Rows at the current kinematics; `measure` looks for what is near, else what was near moves along.
 
-        Returns how many rows there are.
+        The floor is looked for again after a step of a fall in which a joint moved far: one linearisation does not see
+        it. Returns how many rows there are.
         """
         rows = self.rows
         if self.feet is not None:
             self.feet.fill(rows)
         if measure:
-            rows.count = self._first
-            rows.side[self._first :] = 0.0
-            if self.floor is not None:
-                self.floor.measure(rows)
+            rows.start(self._first)
             if self.avoidance is not None:
                 self.avoidance.measure(rows)
+            self._floor_first = rows.count
+        if self.floor is not None and (measure or self._far):
+            rows.start(self._floor_first)
+            self.floor.measure(rows)
         rows.take_part()
         return rows.count
 
@@ -84,4 +100,5 @@ class Constraints:
             if not quadratic():
                 return False
         self.rows.advance(self._first, step)
+        self._far = self.falling and float(np.abs(step[ROOT:]).max()) > FAR_RAD
         return True

@@ -118,7 +118,7 @@ class FeetRows:
 
 
 class BodyFloor:
-    """All capsules of the robot: their ends not below the floor. Measured once a frame, like the avoidance."""
+    """All capsules of the robot: their ends not below the floor. Measured once a frame, in falls more often."""
 
     def __init__(self, kinematics: Kinematics, data: mujoco.MjData) -> None:
         model = self._model = kinematics.model

@@ -51,6 +51,11 @@ class Rows:
         self.side[:] = 0.0
         self.wanted[:], self.standing[:], self.tolerance[:] = 0.0, 0.0, -VIOLATED_M
 
+    def start(self, row: int) -> None:
+        """Forget the rows from `row` on; new ones take no part until they have to."""
+        self.count = row
+        self.side[row:] = 0.0
+
     def stand(self, rows: npt.NDArray[np.intp]) -> None:
         """Make rows two-sided."""
         self.standing[rows] = 1.0

@@ -8,6 +8,8 @@ import numpy as np
 
 from teleopd.robots.model import Array, IntArray
 
+FALLING = 2
+
 
 class Tree(NamedTuple):
     """What is constant of a robot; body 0 is the world, joint 0 the free root."""
@@ -80,7 +82,7 @@ class Bounds(NamedTuple):
     foot_offset: Array
     """What the row's gap is measured from [m]."""
     floor: IntArray
-    """(1,): 1 where the rest of the body is kept above the floor."""
+    """(1,): 1 where the rest of the body is kept above the floor, `FALLING` where the person falls too, 0 where not."""
     radii: Array
     halves: Array
     first: IntArray

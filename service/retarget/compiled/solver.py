@@ -6,7 +6,7 @@ import numpy as np
 
 from teleopd.robots.model import Array, IntArray
 from teleopd.service.retarget.compiled.layout import table
-from teleopd.service.retarget.compiled.parts import Bounds, Frame, Stacked, scratch
+from teleopd.service.retarget.compiled.parts import FALLING, Bounds, Frame, Stacked, scratch
 from teleopd.service.retarget.compiled.steps import steps
 from teleopd.service.retarget.compiled.tree import place_of, tree_of
 from teleopd.service.retarget.contacts import Contacts
@@ -75,6 +75,8 @@ class CompiledSolver(FastSolver):
         buffers.load(targets, self._contacts)
         if constrained:
             self._constraints.load()
+            if self._constraints.floor is not None:
+                self._bounds.floor[0] = FALLING if self._constraints.falling else 1
         frame, dofs = self._frame, self._dofs
         frame.lower[dofs], frame.upper[dofs], frame.smoothing[dofs] = lower, upper, smoothing
         frame.previous[dofs] = self._previous

@@ -9,9 +9,11 @@ import numpy as np
 from teleopd.service.retarget.compiled.jit import compiled
 from teleopd.service.retarget.compiled.layout import bounds_at, frame_at, place_at, scratch_at, stacked_at, tree_at
 from teleopd.service.retarget.compiled.memory import line
+from teleopd.service.retarget.compiled.parts import FALLING
 from teleopd.service.retarget.compiled.quadratic import add_row, box_qp, normal_equations
 from teleopd.service.retarget.compiled.rows import apart, exchange, feet, floor, take_part, track
 from teleopd.service.retarget.compiled.tree import forward, integrate
+from teleopd.service.retarget.constraints import FAR_RAD, ROOT
 from teleopd.service.retarget.one_sided import EXCHANGES
 
 
@@ -60,6 +62,15 @@ def correct(jacobian: Any, bounds: Any, count: int, work: Any) -> bool:
 
 
 @compiled
+def moves_far(step: Any) -> bool:
+    """A joint moves farther than one linearisation of the floor sees."""
+    for dof in range(ROOT, len(step)):
+        if abs(step[dof]) > FAR_RAD:
+            return True
+    return False
+
+
+@compiled
 def steps(
     where: Any, damping: float, count: int, first: bool, constrained: bool
 ) -> None:  # fmt: skip
@@ -67,7 +78,8 @@ def steps(
     tree, place, stacked = tree_at(where), place_at(where), stacked_at(where)
     bounds, frame, work, qpos = bounds_at(where), frame_at(where), scratch_at(where), line(where[-1])
     forward(tree, qpos, place)
-    near = 0
+    near = known = 0
+    far = False
     for k in range(count):
         rows = track(tree, place, stacked)
         own = stacked.jacobian[rows:]
@@ -75,10 +87,9 @@ def steps(
         if constrained:
             fixed = feet(tree, place, own, bounds)
             if k == 0 or first:
-                near = fixed
-                if bounds.floor[0]:
-                    near = floor(tree, place, own, bounds, near)
-                near = apart(tree, place, own, bounds, near)
+                known = near = apart(tree, place, own, bounds, fixed)
+            if bounds.floor[0] and (k == 0 or first or far):
+                near = floor(tree, place, own, bounds, known)
             take_part(stacked, bounds, rows, near)
         normal_equations(
             stacked.jacobian, stacked.weights, stacked.residual, rows + near, work.hessian, work.gradient
@@ -92,5 +103,6 @@ def steps(
             for row in range(fixed, near):
                 for j in range(len(work.step)):
                     bounds.gap[row] += own[row, j] * work.step[j]
+            far = bounds.floor[0] == FALLING and moves_far(work.step)
         integrate(tree, qpos, work.step)
         forward(tree, qpos, place)

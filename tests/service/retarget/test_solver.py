@@ -12,7 +12,7 @@ from teleopd.robots.model import Array, RobotModel
 from teleopd.service.retarget.calibration import Calibration
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.mink_solver import MinkSolver
-from teleopd.service.retarget.one_sided import EXCHANGES, Rows
+from teleopd.service.retarget.one_sided import EXCHANGES, RESTS_M, Rows
 from teleopd.service.retarget.retargeter import Retargeter, table_path
 from teleopd.service.retarget.solver import FastSolver, smoothing_weights
 from teleopd.service.retarget.tables import RetargetTable, SolverSettings, load_table
@@ -167,6 +167,19 @@ def test_only_negative_gaps_and_standing_rows_take_part():
     rows.take_part()
     np.testing.assert_array_equal(weights, (1e5, 0.0, 1e5, 0.0))
     np.testing.assert_array_equal(residual, (0.01, -0.02, -0.03, 0.04))
+
+
+def test_a_row_that_took_part_goes_on_where_it_rests_and_a_new_one_does_not():
+    rows, weights, _ = rows_of(np.eye(3))
+    rows.gap[:] = (-0.01, -0.01, 1e-4)
+    rows.take_part()
+    rows.gap[:] = (0.9 * RESTS_M, 1.1 * RESTS_M, 1e-4)
+    rows.take_part()
+    np.testing.assert_array_equal(weights > 0.0, (True, False, False))
+    rows.start(0)
+    rows.count = 3
+    rows.take_part()
+    assert not weights.any()
 
 
 @pytest.mark.parametrize(
