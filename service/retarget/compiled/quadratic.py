@@ -21,19 +21,42 @@ FLAT, NEARLY_FLAT = 1e-20, 1e-10
 
 
 @compiled
-def normal_equations(jacobian: Any, weights: Any, residual: Any, rows: int, hessian: Any, gradient: Any) -> None:
-    """H = J^T W J and g = -J^T W e over the first `rows` rows; most of a row is 0, which is skipped."""
-    nv = hessian.shape[0]
-    columns = np.empty(nv, dtype=np.intp)
+def normal_equations(tree: Any, stacked: Any, tracking: int, rows: int, hessian: Any, gradient: Any) -> None:
+    """H = J^T W J and g = -J^T W e over the first `rows` rows; most of a row is 0, which is skipped.
+
+    The first `tracking` rows are x, y and z of one body after the other, which the same degrees of freedom move.
+    """
     hessian[:] = 0.0
     gradient[:] = 0.0
-    for row in range(rows):
-        weight = weights[row]
+    row = 0
+    for bodies, first in ((stacked.pos_bodies, 0), (stacked.rot_bodies, 3)):
+        for body in bodies:
+            start, end = tree.chain_start[body], tree.chain_start[body + 1]
+            _add_three(stacked, row, tree.chain[start + first : end], hessian, gradient)
+            row += 3
+    columns = np.empty(hessian.shape[0], dtype=np.intp)
+    for row in range(tracking, rows):
+        weight = stacked.weights[row]
         if weight != 0.0:
-            add_row(jacobian[row], weight, -residual[row], hessian, gradient, columns)
-    for i in range(nv):
-        for j in range(i):
-            hessian[j, i] = hessian[i, j]
+            add_row(stacked.jacobian[row], weight, -stacked.residual[row], hessian, gradient, columns)
+    mirror(hessian)
+
+
+@compiled
+def _add_three(stacked: Any, row: int, chain: Any, hessian: Any, gradient: Any) -> None:
+    """Three rows that are zero but for the degrees of freedom in `chain`, which ascends; into the lower triangle."""
+    x, y, z = stacked.jacobian[row], stacked.jacobian[row + 1], stacked.jacobian[row + 2]
+    u, v, w = stacked.weights[row], stacked.weights[row + 1], stacked.weights[row + 2]
+    if u == 0.0 and v == 0.0 and w == 0.0:
+        return
+    p, q, r = stacked.residual[row], stacked.residual[row + 1], stacked.residual[row + 2]
+    for a in range(len(chain)):
+        i = chain[a]
+        ux, vy, wz = u * x[i], v * y[i], w * z[i]
+        gradient[i] -= ux * p + vy * q + wz * r
+        for b in range(a + 1):
+            j = chain[b]
+            hessian[i, j] += ux * x[j] + vy * y[j] + wz * z[j]
 
 
 @compiled
@@ -50,6 +73,14 @@ def add_row(row: Any, weight: float, gap: float, hessian: Any, gradient: Any, co
         gradient[i] += scaled * gap
         for b in range(a + 1):
             hessian[i, columns[b]] += scaled * row[columns[b]]
+
+
+@compiled
+def mirror(hessian: Any) -> None:
+    """The upper triangle from the lower one."""
+    for i in range(hessian.shape[0]):
+        for j in range(i):
+            hessian[j, i] = hessian[i, j]
 
 
 @compiled

@@ -10,7 +10,7 @@ from teleopd.service.retarget.compiled.jit import compiled
 from teleopd.service.retarget.compiled.layout import bounds_at, frame_at, place_at, scratch_at, stacked_at, tree_at
 from teleopd.service.retarget.compiled.memory import line
 from teleopd.service.retarget.compiled.parts import FALLING
-from teleopd.service.retarget.compiled.quadratic import add_row, box_qp, normal_equations
+from teleopd.service.retarget.compiled.quadratic import add_row, box_qp, mirror, normal_equations
 from teleopd.service.retarget.compiled.rows import apart, exchange, feet, floor, take_part, track
 from teleopd.service.retarget.compiled.tree import forward, integrate
 from teleopd.service.retarget.constraints import FAR_RAD, ROOT
@@ -53,9 +53,7 @@ def correct(jacobian: Any, bounds: Any, count: int, work: Any) -> bool:
             anything = anything or work.changes[k] != 0.0
         if not anything:
             return True
-        for i in range(nv):
-            for j in range(i):
-                work.hessian[j, i] = work.hessian[i, j]
+        mirror(work.hessian)
         if not solve(work):
             return False
     return True
@@ -91,9 +89,7 @@ def steps(
             if bounds.floor[0] and (k == 0 or first or far):
                 near = floor(tree, place, own, bounds, known)
             take_part(stacked, bounds, rows, near)
-        normal_equations(
-            stacked.jacobian, stacked.weights, stacked.residual, rows + near, work.hessian, work.gradient
-        )  # fmt: skip
+        normal_equations(tree, stacked, rows, rows + near, work.hessian, work.gradient)
         regularise(tree, qpos, frame, damping, work)
         if not solve(work):
             break
