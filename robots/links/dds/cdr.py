@@ -35,7 +35,7 @@ class Layout:
     q: int
     """Position of motor 0; dq and what follows are 4 bytes apart."""
     crc: int
-    checksum: Callable[[bytes | bytearray | memoryview], int]
+    checksum: checksums.StructCrc
     mode_machine: int | None
     tick: int | None = None
     imu: int | None = None
@@ -71,10 +71,10 @@ GO_NO_POSITION, GO_NO_VELOCITY = 2.146e9, 16000.0
 """What the go family writes into slots that shall not be moved."""
 
 
-def checksum_stored(data: bytes, layout: Layout) -> bool:
-    """Whether a message of the right length carries the checksum of its content."""
+def checksum_stored(data: bytes, layout: Layout, checksum: Callable[[memoryview], int] | None = None) -> bool:
+    """Whether a message of the right length carries the checksum of its content, by the layout's or its `reusing`."""
     body = memoryview(data)[4:]
-    return layout.checksum(body) == int.from_bytes(body[layout.crc : layout.crc + 4], "little")
+    return (checksum or layout.checksum)(body) == int.from_bytes(body[layout.crc : layout.crc + 4], "little")
 
 
 class Message:
@@ -89,6 +89,7 @@ class Message:
         self.words: Words = np.ndarray(shape, "<u4", self.buffer, 4 + layout.q, strides)
         self.modes: Bytes = np.ndarray((layout.motors - 1,), "u1", self.buffer, 4 + layout.mode_1, (layout.stride,))
         """Mode bytes of motors 1 and up; motor 0's is apart."""
+        self._checksum = layout.checksum.reusing()
 
     def set_mode(self, slot: int, mode: int) -> None:
         """Write one motor's mode byte."""
@@ -100,7 +101,7 @@ class Message:
     def sealed(self) -> bytes:
         """The message with its checksum written, as a copy."""
         at = self.layout.crc
-        self.body[at : at + 4] = self.layout.checksum(self.body).to_bytes(4, "little")
+        self.body[at : at + 4] = self._checksum(self.body).to_bytes(4, "little")
         return bytes(self.buffer)
 
 

@@ -56,6 +56,7 @@ class DdsLink:
         self._battery = BatteryWatch(self._participant, model)
         self._decoder, self._encoder = LowStateDecoder(model), LowCmdEncoder(model)
         self._size = 4 + self._decoder.layout.size
+        self._checksum = self._decoder.layout.checksum.reusing()
         self._state: LowState | None = None
         self._machine = model.default_mode_machine
         """The variant as the robot last sent it."""
@@ -76,7 +77,7 @@ class DdsLink:
         for data in self._states.take():
             if len(data) != self._size:
                 counters.bad_length += 1
-            elif not self._simulator and not checksum_stored(data, self._decoder.layout):
+            elif not self._simulator and not checksum_stored(data, self._decoder.layout, self._checksum):
                 counters.bad_crc += 1
             else:
                 self._battery.hear(data)

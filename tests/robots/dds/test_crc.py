@@ -44,6 +44,17 @@ def test_golden_go_command():
     assert crc.go_low_cmd(low.serialize()[4:]) == 0xB0D29927
 
 
+@pytest.mark.parametrize(("family", "name"), BY_MESSAGE)
+def test_with_arrays_made_once_it_is_the_same_message_after_message(family: str, name: str):
+    rng, checksum = np.random.default_rng(4), BY_MESSAGE[family, name]
+    reusing, other = checksum.reusing(), checksum.reusing()
+    size = len(zero(family, name).serialize()) - 4
+    for _ in range(50):
+        body, later = rng.bytes(size), rng.bytes(size)
+        assert reusing(memoryview(body)) == checksum(body)
+        assert other(bytearray(later)) == checksum(later)
+
+
 def crc32_by_bits(words: bytes) -> int:
     """The definition, bit by bit."""
     register = 0xFFFFFFFF
