@@ -55,7 +55,7 @@ class LinkCounters:
     """Commands not sent because no state had been heard, so that the hardware variant was unknown."""
     send_failed: int = 0
     foreign_commands: int = 0
-    """Commands that somebody else sent to the robot."""
+    """Commands that somebody else sent to the robot, as far as they were seen: at most one a look (100 Hz on DDS)."""
     hardware_changes: int = 0
     """How often mode_machine changed after the first state."""
     late: int = 0

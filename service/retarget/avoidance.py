@@ -67,6 +67,7 @@ class Avoidance:
         """1 where a degree of freedom moves a pair's second shape alone, -1 where it moves the first alone."""
         self._pairs, self._surfaces = pairs, self._surface.tolist()
         self._halves = halves.tolist()
+
     def measure(self, rows: Rows) -> None:
         """Append rows for the nearest pairs at the current kinematics of `data`."""
         centres = self._data.geom_xpos

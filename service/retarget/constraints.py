@@ -26,7 +26,7 @@ CAPACITY = MOST_FEET + MOST_BODY + MOST
 
 
 class Constraints:
-    """Rows of one solver, on its `data`. Feet come first, then what is measured near the floor and near the body."""
+    """Rows of one solver, on its `data`. Feet come first, then what is near the body, then what is near the floor."""
 
     def __init__(
         self, kinematics: Kinematics, data: mujoco.MjData, settings: SolverSettings, rows: Rows

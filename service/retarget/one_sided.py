@@ -1,9 +1,10 @@
 """Rows that join the least-squares problem only where they are needed: floor, other limbs, a toe that stands.
 
 A row has a gap g and a gradient J: after a step dx the gap is g + J dx. A *standing* row wants it 0. A *one-sided* row
-wants it not below 0; it takes part while the gap is negative, and the step is solved again where a row that took no
-part would be violated, or one that took part would hold the robot back. Rows of a body on the floor depend on one
-another: with one exchange alone a sole stayed 5 to 9 cm deep for frames on end in falls, with up to three it does not.
+wants it not below 0; it takes part while the gap is negative, goes on where it then rests, and the step is solved again
+where a row that took no part would be violated, or one that took part would hold the robot back. Rows of a body on the
+floor depend on one another: with one exchange alone a sole stayed 5 to 9 cm deep for frames on end in falls, with up to
+three it does not.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ EXCHANGES = 3
 """Most times that a step is solved again; most steps need none, and the median costs the same."""
 VIOLATED_M = 2e-4
 """A one-sided row may end this far below 0 without being solved for again [m]."""
-RESTS_M = 2e-4
-"""A one-sided row that took part goes on up to this far above 0 [m]."""
 HELD_M = 1e-6
 """... and one that took part this far above it: it pulled [m]."""
+RESTS_M = 2e-4
+"""A one-sided row that took part in the last step goes on up to this far above 0 [m]."""
 
 
 class Rows:

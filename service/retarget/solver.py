@@ -1,9 +1,10 @@
-"""The fast inverse kinematics: one stacked residual, one box-constrained QP, a fixed number of Gauss-Newton steps.
+"""The fast inverse kinematics: one stacked residual, one box-constrained QP, one to three Gauss-Newton steps.
 
 Per body i: position rows w_p (p_t - p), rotation rows w_r log(R_t R^T), both in the world frame, with MuJoCo's body
 Jacobians. H = J^T W^2 J + damping I + smoothing on the joints, g = -J^T W^2 e + smoothing (q - q_previous frame); joint
-box = joint range intersected with what the speed limit allows since the previous frame, relaxed to contain 0. A fixed
-iteration count is a real-time argument: the worst frame costs what the median does.
+box = joint range intersected with what the speed limit allows since the previous frame, relaxed to contain 0. How
+many steps depends on the time since the last frame alone (`SolverSettings.iterations_for`), never on how well they go:
+the worst frame of a stream costs what the median does.
 
 On top of this base problem, which mink solves too: rows for feet, floor and self-collision (`floor_rows.py`,
 `avoidance.py`), one-sided where a surface is one-sided (`one_sided.py`).

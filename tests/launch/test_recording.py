@@ -134,7 +134,8 @@ def test_a_cameras_password_is_in_no_file(tmp_path: Path):
     assert json.loads(header.attachments["config.json"])["camera"] == {"yard": "rtsp://cam/live"}
 
 
-def test_an_episode_says_what_ran(tmp_path: Path):
+def test_an_episode_says_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # whoever runs this may have qualified the policy
     config = RunConfig(task='stack "a/b" 👋', source="pico", record=str(tmp_path), notes="left hand")
     policy = resolve(None, MODEL)
     assert policy is not None

@@ -54,7 +54,7 @@ def test_a_recorder_that_is_killed_or_hangs_changes_nothing_for_the_robot(start_
     service.child("recorder").send_signal(signal.SIGSTOP)
     until(lambda: service.status().t_ns - before.t_ns > 6_000_000_000, "six seconds without a recorder")
     assert service.mode in STANDING
-    assert motor_loop(service).missed - missed < HOSTS_OWN, "of 3000 ticks, each of which found the ring full or not"
+    assert motor_loop(service).missed - missed < HOSTS_OWN, "of 3000 ticks; none waits for the reader"
     assert service.bus.ring("record_command").dropped > 0
     service.child("recorder").kill()
     until(lambda: is_recording(service, first), "the next recorder's episode")

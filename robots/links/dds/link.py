@@ -71,7 +71,7 @@ class DdsLink:
             return self._state
         counters = self.counters
         if self._reads % FOREIGN_EVERY == 0:
-            counters.foreign_commands += len(self._foreign.take())
+            self._look_for_others()
         self._reads += 1
         self._battery.look()
         for data in self._states.take():
@@ -83,6 +83,9 @@ class DdsLink:
                 self._battery.hear(data)
                 self._take(self._decoder.decode(data, self._clock()))
         return self._state
+
+    def _look_for_others(self) -> None:
+        self.counters.foreign_commands += len(self._foreign.take())
 
     def _take(self, state: LowState) -> None:
         counters, last = self.counters, self._state
@@ -174,6 +177,7 @@ class DdsLink:
         while time.monotonic() < until:
             self.read()
             time.sleep(_POLL_S)
+            self._look_for_others()  # each time: a host that is slow gets round only a few times
         where = f"on interface '{self._participant.interface}'"
         if self.counters.foreign_commands > before:
             raise LinkUnavailable(

@@ -16,7 +16,7 @@ from teleopd.robots.links.dds.idl import message, require_cyclonedds
 _ANY = 0x7F
 """Sample, view and instance state: any (DDS_ANY_STATE)."""
 _TAKE = 16
-"""Messages taken at a time: with a history of one there is one a writer."""
+"""Most messages taken at a time; with a history of one there is one, whoever sent it: these topics have no keys."""
 _ALIVE = 16
 """Instance state of what is still published (DDS_ALIVE_INSTANCE_STATE)."""
 _MOST_PUBLICATIONS = 500
@@ -86,7 +86,7 @@ class Participant:
     def reader(
         self, topic: str, family: str, name: str, *, reliable: bool = False, others_only: bool = False
     ) -> Reader:
-        """A reader that keeps the newest message of each writer; `others_only` leaves out this participant's."""
+        """A reader of the newest message (`reliable`: of the newest 8); `others_only` leaves out this participant's."""
         return Reader(self, topic, family, name, reliable=reliable, others_only=others_only)
 
     def topic(self, topic: str, family: str, name: str) -> Any:

@@ -9,8 +9,9 @@ from tests.robots.dds.conftest import DOMAIN, Permitted, Robot, Served, rows, st
 
 from teleopd.robots.catalog import load_robot
 from teleopd.robots.link import LinkTimeout, LinkUnavailable
+from teleopd.robots.links.dds import link as dds_link
 from teleopd.robots.links.dds.cdr import LowCmdEncoder
-from teleopd.robots.links.dds.link import DdsLink
+from teleopd.robots.links.dds.link import FOREIGN_EVERY, DdsLink
 from teleopd.robots.links.dds.transport import Participant
 from teleopd.robots.model import RobotModel, WrongHardware
 
@@ -41,7 +42,8 @@ def test_foreign_publisher_is_counted_and_refused(link: DdsLink, robot: Robot, p
     until(lambda: link.read() is not None)
     link.write(permitted(*rows(robot.model)))
     until(robot.heard)
-    link.read()
+    for _ in range(FOREIGN_EVERY):
+        link.read()
     assert link.counters.foreign_commands == 0 and link.foreign_writers == 0, "its own commands are not foreign"
     other = Participant("lo", DOMAIN)
     foreign = other.writer("rt/lowcmd", "hg", "LowCmd_")
@@ -67,6 +69,28 @@ def test_foreign_publisher_is_counted_and_refused(link: DdsLink, robot: Robot, p
         "motors"
     )
     assert link.counters.foreign_commands > 0
+
+
+def test_a_host_that_is_slow_hears_a_foreign_publisher_all_the_same(
+    link: DdsLink, robot: Robot, monkeypatch: pytest.MonkeyPatch
+):
+    """Three looks in the time it listens, with one command in all of it."""
+    robot.say(2)
+    until(lambda: link.read() is not None)
+    monkeypatch.setattr(dds_link, "_POLL_S", 0.1)
+    other = Participant("lo", DOMAIN)
+    foreign = other.writer("rt/lowcmd", "hg", "LowCmd_")
+    until(lambda: foreign.matched == 2 and link.foreign_writers == 1)
+    link._reads = 1  # the loop's own next look is four reads away
+    robot.server.poll()
+    timer = threading.Timer(0.05, lambda: foreign.write(LowCmdEncoder(robot.model).encode(5, *rows(robot.model))))
+    timer.start()
+    try:
+        with pytest.raises(LinkUnavailable, match="another program sends rt/lowcmd"):
+            link._listen()
+    finally:
+        timer.join()
+        other.close()
 
 
 def test_unknown_hardware_is_refused(link: DdsLink, robot: Robot):
