@@ -68,7 +68,7 @@ class Service:
         self.runtime, self.report_path = folder / "run", folder / "report.json"
         self.port = free_port()
         self.environment = {**os.environ, "TELEOPD_RUNTIME_DIR": str(self.runtime)}
-        self._log = (folder / "serve.log").open("w+")
+        self._log = (folder / "serve.log").open("a")  # whoever reads must not move where the service writes
         self.process = subprocess.Popen(
             [*program, "serve", "--host", "127.0.0.1", "--port", str(self.port), "--no-view", "--report",
              str(self.report_path), *flags],
@@ -93,8 +93,7 @@ class Service:
         return all(self.session.path(name).exists() for name in streams(MODEL.n)) or self.process.poll() is not None
 
     def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
+        return Path(self._log.name).read_text(errors="replace")
 
     def _alive(self) -> None:
         assert self.process.poll() is None, f"the service ended with {self.process.returncode}:\n{self.log()}"
