@@ -18,11 +18,6 @@ ALIGNED = 1e-12
 """Squared sine between axes below which they are taken as parallel."""
 
 
-def along_axis(centre: Point, axis: Point, by: float) -> Point:
-    """centre + by * axis."""
-    return centre[0] + by * axis[0], centre[1] + by * axis[1], centre[2] + by * axis[2]
-
-
 def closest(centre_a: Point, axis_a: Point, half_a: float, centre_b: Point, axis_b: Point, half_b: float) -> Facing:
     """Where two segments are nearest; Ericson, Real-Time Collision Detection, 5.1.9.
 
@@ -72,14 +67,15 @@ def overlap_ends(
             first, second = (squared, s, t), first
         elif squared < second[0]:
             second = (squared, s, t)
-    return _facing(centre_a, axis_a, first[1], centre_b, axis_b, first[2]), _facing(
-        centre_a, axis_a, second[1], centre_b, axis_b, second[2]
+    return (
+        facing_at(centre_a, axis_a, first[1], centre_b, axis_b, first[2]),
+        facing_at(centre_a, axis_a, second[1], centre_b, axis_b, second[2]),
     )
 
 
-def _facing(centre_a: Point, axis_a: Point, s: float, centre_b: Point, axis_b: Point, t: float) -> Facing:
-    """The points `s` and `t` along the axes."""
-    ax, ay, az = along_axis(centre_a, axis_a, s)
-    bx, by, bz = along_axis(centre_b, axis_b, t)
+def facing_at(centre_a: Point, axis_a: Point, s: float, centre_b: Point, axis_b: Point, t: float) -> Facing:
+    """The points `s` and `t` along the axes [m]."""
+    ax, ay, az = centre_a[0] + s * axis_a[0], centre_a[1] + s * axis_a[1], centre_a[2] + s * axis_a[2]
+    bx, by, bz = centre_b[0] + t * axis_b[0], centre_b[1] + t * axis_b[1], centre_b[2] + t * axis_b[2]
     x, y, z = bx - ax, by - ay, bz - az
     return math.sqrt(x * x + y * y + z * z), (ax, ay, az), (bx, by, bz)

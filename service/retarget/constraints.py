@@ -70,7 +70,6 @@ class Constraints:
         """Take this frame's locks."""
         if self.feet is not None:
             self.feet.load(self.rows)
-        self._far = False
 
     def linearise(self, *, measure: bool) -> int:
         """Rows at the current kinematics; `measure` looks for what is near, else what was near moves along.

@@ -19,7 +19,7 @@ from teleopd.service.retarget.compiled.tree import moves, multiply
 from teleopd.service.retarget.floor_rows import BODY_NEAR_M, BODY_WEIGHT, MOST_BODY
 from teleopd.service.retarget.one_sided import HELD_M, RESTS_M, VIOLATED_M
 
-for _function in (capsules.along_axis, capsules._facing, capsules.closest, capsules.overlap_ends):
+for _function in (capsules.facing_at, capsules.closest, capsules.overlap_ends):
     register_jitable(_function)
 
 
