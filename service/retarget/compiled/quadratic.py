@@ -13,9 +13,9 @@ import numpy as np
 
 from teleopd.service.retarget.compiled.jit import compiled
 
-MOST_STEPS = 100
-SUFFICIENT, SHORTER, SHORTEST = 0.1, 0.5, 1e-12
-"""Armijo's share of the promised decrease, how the line search shortens, and where it gives up."""
+MOST_STEPS = 200
+SUFFICIENT, SHORTER, SHORTEST = 0.1, 0.5, 0.1
+"""Armijo's share of the promised decrease, how the line search shortens, and where it gives way to another step."""
 FLAT, NEARLY_FLAT = 1e-20, 1e-10
 """Decrease promised by a Newton step below which the minimum is reached, or is too small to be seen in the value."""
 
@@ -128,56 +128,111 @@ def _value(hessian: Any, gradient: Any, x: Any) -> float:
 
 
 @compiled
+def _slope(hessian: Any, gradient: Any, x: Any, slope: Any) -> None:
+    """H x + g."""
+    for i in range(len(x)):
+        total = gradient[i]
+        for j in range(len(x)):
+            total += hessian[i, j] * x[j]
+        slope[i] = total
+
+
+@compiled
+def _choose(x: Any, slope: Any, lower: Any, upper: Any, held: Any, free: Any, before: int) -> Any:
+    """Into `free`: coordinates that are neither held nor pushed against a bound they are at; how many, and whether they
+    are other ones than the `before` ones that `free` had."""
+    count, changed = 0, False
+    for i in range(len(x)):
+        pushed = (x[i] <= lower[i] and slope[i] > 0.0) or (x[i] >= upper[i] and slope[i] < 0.0)
+        if not pushed and not held[i]:
+            changed = changed or count >= before or free[count] != i
+            free[count] = i
+            count += 1
+    return count, changed or count != before
+
+
+@compiled
+def _projected(problem: Any, x: Any, value: float, promised: float, count: int, work: Any) -> Any:
+    """Into `trial`: x after the step or a part of it, put back into the box; its value, and whether that will do."""
+    hessian, gradient, lower, upper = problem
+    _, search, trial, free, slope = work
+    length, new = 1.0, value
+    while length > SHORTEST:
+        moved = 0.0
+        for i in range(len(x)):
+            trial[i] = x[i]
+        for a in range(count):
+            i = free[a]
+            trial[i] = min(max(x[i] + length * search[a], lower[i]), upper[i])
+            moved += slope[i] * (trial[i] - x[i])
+        new = _value(hessian, gradient, trial)
+        if moved < 0.0 and (value - new >= -SUFFICIENT * moved or promised < NEARLY_FLAT):
+            return new, True
+        length *= SHORTER
+    return new, False
+
+
+@compiled
+def _to_first_bound(problem: Any, x: Any, count: int, held: Any, work: Any) -> bool:
+    """Into `trial`: x after as much of the step as stays in the box, and hold what is in the way; False where that is
+    none of the step."""
+    _, _, lower, upper = problem
+    _, search, trial, free, _ = work
+    share, first = 1.0, -1
+    for a in range(count):
+        i = free[a]
+        room = (upper[i] if search[a] > 0.0 else lower[i]) - x[i]
+        if abs(room) < share * abs(search[a]):
+            share, first = room / search[a], a
+    for i in range(len(x)):
+        trial[i] = x[i]
+    for a in range(count):
+        i = free[a]
+        trial[i] = min(max(x[i] + share * search[a], lower[i]), upper[i])
+    if first >= 0:
+        i = free[first]
+        held[i], trial[i] = True, upper[i] if search[first] > 0.0 else lower[i]
+    return share > 0.0
+
+
+@compiled
 def box_qp(hessian: Any, gradient: Any, lower: Any, upper: Any, x: Any, work: Any) -> bool:
     """Minimise x^T H x / 2 + g^T x within lower <= x <= upper, starting from 0, which must lie inside; into `x`.
 
     `work`: scratch (factor (nv, nv), search (nv,), trial (nv,), free (nv,) int, slope (nv,)). False where the free
     part of H is not positive definite.
+
+    A projected step lowers the value unless a coordinate is near a bound that the step goes far beyond; then the step
+    is taken as far as that bound, as active-set methods do, and the coordinate stays there until nothing else is to be
+    gained: shorter and shorter projected steps would never get there.
     """
+    problem = hessian, gradient, lower, upper
     factor, search, trial, free, slope = work
-    nv, before = len(x), -1
+    held, any_held, before, value = np.zeros(len(x), dtype=np.bool_), False, -1, 0.0
+    promised = np.inf
     x[:] = 0.0
-    value = 0.0
     for _ in range(MOST_STEPS):
-        count, changed = 0, 0
-        for i in range(nv):
-            total = gradient[i]
-            for j in range(nv):
-                total += hessian[i, j] * x[j]
-            slope[i] = total
-            if not ((x[i] <= lower[i] and total > 0.0) or (x[i] >= upper[i] and total < 0.0)):
-                if before < 0 or count >= before or free[count] != i:
-                    changed = 1
-                free[count] = i
-                count += 1
-        if count == 0:
-            return True
-        if changed or count != before:
-            if not _factorise(hessian, free, count, factor):
-                return False
+        _slope(hessian, gradient, x, slope)
+        count, changed = _choose(x, slope, lower, upper, held, free, before)
+        if changed and not _factorise(hessian, free, count, factor):
+            return False
         before = count
         _newton(slope, free, count, factor, search)
-        promised = 0.0
+        last, promised = promised, 0.0
         for a in range(count):
             promised -= search[a] * slope[free[a]]
-        if not promised > FLAT:
-            return True
-        length = 1.0
-        while True:
-            moved = 0.0
-            for i in range(nv):
-                trial[i] = x[i]
-            for a in range(count):
-                i = free[a]
-                trial[i] = min(max(x[i] + length * search[a], lower[i]), upper[i])
-                moved += slope[i] * (trial[i] - x[i])
-            new = _value(hessian, gradient, trial)
-            if value - new >= -SUFFICIENT * moved or promised < NEARLY_FLAT:
-                break
-            length *= SHORTER
-            if length < SHORTEST:
+        rounding = not changed and SHORTER * last < promised < NEARLY_FLAT  # a second full step finds nothing else
+        if rounding or not promised > FLAT:
+            if not any_held:
                 return True
-        for i in range(nv):
-            x[i] = trial[i]
+            held[:], any_held = False, False
+            continue
+        new, found = _projected(problem, x, value, promised, count, work)
+        if not found:
+            any_held = True
+            if not _to_first_bound(problem, x, count, held, work):
+                continue
+            new = _value(hessian, gradient, trial)
+        x[:] = trial
         value = new
     return True
