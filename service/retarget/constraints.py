@@ -11,7 +11,6 @@ from teleopd.robots.model import Array
 from teleopd.service.retarget.avoidance import MOST, Avoidance
 from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.floor_rows import MOST_BODY, BodyFloor, FeetRows
-from teleopd.service.retarget.foot import RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import EXCHANGES, Rows
 from teleopd.service.retarget.tables import SolverSettings
@@ -62,9 +61,10 @@ class Constraints:
         """The person lies, falls or crawls."""
         return self._contacts is not None and not self._contacts.upright
 
-    def robot_feet(self) -> list[RobotFoot]:
-        """The robot's feet at the current kinematics, left first; empty without contacts."""
-        return self.feet.now() if self.feet is not None else []
+    def show_feet(self) -> None:
+        """Tell the contacts where the robot's feet are at the current kinematics."""
+        if self.feet is not None:
+            self.feet.show()
 
     def load(self) -> None:
         """Take this frame's locks."""

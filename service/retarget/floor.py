@@ -8,6 +8,7 @@ made up partly by moving the whole body (what is common and lasting) and for the
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 REST_M_S = 0.30
 """Slower toes and ankles tell where the floor is [m/s]."""
@@ -33,27 +34,29 @@ def smoothstep(x: float, low: float, high: float) -> float:
     return t * t * (3.0 - 2.0 * t)
 
 
+@dataclass(slots=True)
 class SourceFloor:
     """Heights that one foot's toe joint and ankle have on the floor, raw source metres."""
 
-    def __init__(self, toe_z: float, ankle_z: float) -> None:
-        self.toe_z, self.ankle_z = toe_z, ankle_z
-
-    def update(
-        self, toe_z: float, ankle_z: float, speed_m_s: tuple[float, float], tilt_rad: float, upright: bool, dt_s: float
-    ) -> None:
-        """Follow the foot at `toe_z`, `ankle_z` [m]; speeds of toe and ankle; `tilt_rad` of the foot from flat."""
-        toe_speed, ankle_speed = speed_m_s
-        toe, ankle = toe_z - self.toe_z, ankle_z - self.ankle_z
-        flat = tilt_rad < FLAT_RAD and toe < ANKLE_MARGIN_M and ankle < ANKLE_MARGIN_M
-        if toe_speed < REST_M_S:
-            down = DOWN_PER_S if flat else UP_PER_S  # a toe that carries a kneeling person dips below where it stands
-            self.toe_z += toe * _rate(toe, upright and toe < TOE_MARGIN_M, dt_s, down)
-        if ankle_speed < REST_M_S:
-            self.ankle_z += ankle * _rate(ankle, upright and flat, dt_s)
+    toe_z: float
+    ankle_z: float
 
 
-def _rate(error: float, may_rise: bool, dt_s: float, down_per_s: float = DOWN_PER_S) -> float:
+def follow_floor(
+    floor: SourceFloor, z: tuple[float, float], speed_m_s: tuple[float, float], tilt_rad: float, upright: bool,
+    dt_s: float,
+) -> None:  # fmt: skip
+    """Follow a foot: heights `z` [m] and speeds of toe joint and ankle; `tilt_rad` of the foot from flat."""
+    toe, ankle = z[0] - floor.toe_z, z[1] - floor.ankle_z
+    flat = tilt_rad < FLAT_RAD and toe < ANKLE_MARGIN_M and ankle < ANKLE_MARGIN_M
+    if speed_m_s[0] < REST_M_S:
+        down = DOWN_PER_S if flat else UP_PER_S  # a toe that carries a kneeling person dips below where it stands
+        floor.toe_z += toe * _rate(toe, upright and toe < TOE_MARGIN_M, dt_s, down)
+    if speed_m_s[1] < REST_M_S:
+        floor.ankle_z += ankle * _rate(ankle, upright and flat, dt_s, DOWN_PER_S)
+
+
+def _rate(error: float, may_rise: bool, dt_s: float, down_per_s: float) -> float:
     """Share of `error` that the floor follows in one frame."""
     if error < 0.0:
         return min(1.0, down_per_s * dt_s)
@@ -65,27 +68,32 @@ def clearance(toe_above_m: float, ankle_above_m: float, scale: float) -> float:
     return scale * max(0.0, min(toe_above_m, ankle_above_m) - LIFTED_M)
 
 
-class GroundCorrection:
-    """Splits what the feet's heights lack into a slow common part and each foot's own rest."""
+@dataclass(slots=True)
+class Ground:
+    """What both feet have in common."""
 
-    def __init__(self) -> None:
-        self._shift_m: float | None = None
+    shift_m: float = 0.0
+    """The whole body is moved up by this to where the feet stand [m]."""
+    started: bool = False
+    upright: bool = True
+    """Else the person falls, lies or crawls."""
 
-    def reset(self) -> None:
-        """Start again from the next frame."""
-        self._shift_m = None
 
-    def whole_body(self, lacking_m: list[float], standing: list[bool], dt_s: float) -> float:
-        """The common shift [m], following the feet that stand; the first frame's smaller lack starts it."""
-        if self._shift_m is None:
-            self._shift_m = min(lacking_m, key=abs)
-            return self._shift_m
-        for lack, stands in zip(lacking_m, standing, strict=True):
-            if stands:
-                self._shift_m += (lack - self._shift_m) * (1.0 - math.exp(-WHOLE_BODY_PER_S * dt_s))
-        return self._shift_m
+def whole_body(ground: Ground, lacking_m: tuple[float, float], standing: tuple[bool, bool], dt_s: float) -> float:
+    """The common shift [m], following the feet that stand; the first frame's smaller lack starts it."""
+    left, right = lacking_m
+    if not ground.started:
+        ground.started = True
+        ground.shift_m = right if abs(right) < abs(left) else left
+        return ground.shift_m
+    share = 1.0 - math.exp(-WHOLE_BODY_PER_S * dt_s)
+    if standing[0]:
+        ground.shift_m += (left - ground.shift_m) * share
+    if standing[1]:
+        ground.shift_m += (right - ground.shift_m) * share
+    return ground.shift_m
 
-    @staticmethod
-    def of_foot(lacking_m: float, whole_body_m: float) -> float:
-        """What one foot is moved beyond the common shift [m]."""
-        return min(max(lacking_m - whole_body_m, -FOOT_REACH_M), FOOT_REACH_M)
+
+def of_foot(lacking_m: float, whole_body_m: float) -> float:
+    """What one foot is moved beyond the common shift [m]."""
+    return min(max(lacking_m - whole_body_m, -FOOT_REACH_M), FOOT_REACH_M)

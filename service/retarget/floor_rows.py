@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from teleopd.robots.model import Array, IntArray
-from teleopd.service.retarget.foot import FootContact, RobotFoot
+from teleopd.service.retarget.foot import FootContact, see_robot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows
 
@@ -28,9 +28,9 @@ class FeetRows:
 
     def __init__(self, feet: Sequence[FootContact], model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._feet, self._model, self._data = feet, model, data
-        bodies = [foot.body for foot in feet for _ in range(len(foot.soles) + 2)]
+        bodies = [foot.body for foot in feet for _ in range(foot.corners + 2)]
         self.stop = len(bodies)
-        local = [[*foot.soles.tolist(), foot.toe, foot.toe] for foot in feet]
+        local = [[*foot.sole_points[: foot.corners], foot.toe, foot.toe] for foot in feet]
         self.local: Array = np.array([p for points in local for p in points])
         """The rows' points in their bodies' frames [m], (stop, 3)."""
         self.bodies: IntArray = np.array(bodies, dtype=np.intp)
@@ -53,7 +53,7 @@ class FeetRows:
         """Of each foot: its points, what turns them (a view that stays current), and where they go."""
         self.offset: Array = np.zeros(self.stop)
         """What gaps are measured from: a corner's radius above the floor; for toes where they are held [m]."""
-        self.offset[:] = [foot.radius_m for foot in feet for _ in range(len(foot.soles) + 2)]
+        self.offset[:] = [foot.radius_m for foot in feet for _ in range(foot.corners + 2)]
         self.along: IntArray = self._axis % 3
         """World axis of each row."""
         self.toe_rows: IntArray = np.array([r for pair in self._toes for r in pair], dtype=np.intp)
@@ -64,7 +64,7 @@ class FeetRows:
         self._toes: list[tuple[int, int]] = []
         row = 0
         for i, foot in enumerate(self._feet):
-            column, width, corners = 6 * i, 6 * len(self._feet), len(foot.soles)
+            column, width, corners = 6 * i, 6 * len(self._feet), foot.corners
             for k in range(corners + 2):
                 along = 2 if k < corners else k - corners
                 self._map[row, column + along] = 1.0
@@ -80,21 +80,16 @@ class FeetRows:
         self._signs: Array = np.array(signs)
         self._axis: IntArray = np.array(axis, dtype=np.intp)
 
-    def now(self) -> list[RobotFoot]:
-        """Both feet at the current kinematics."""
-        feet = []
+    def show(self) -> None:
+        """Tell the contacts where the robot's feet are at the current kinematics."""
         for foot, (pos, turn) in zip(self._feet, self._frames, strict=True):
-            (px, py, _), (x, y, z), (a, b, c, d, e, f, g, h, i) = pos.tolist(), foot.toe, turn.tolist()
-            ahead = a * x + b * y + c * z, d * x + e * y + f * z
-            low = min([g * u + h * v + i * w for u, v, w in foot.sole_points]) - foot.radius_m
-            feet.append(RobotFoot((px + ahead[0], py + ahead[1]), ahead, low))
-        return feet
+            see_robot(foot, pos.tolist(), turn.tolist())
 
     def load(self, rows: Rows) -> None:
         """This frame's locks."""
         for foot, (x, y) in zip(self._feet, self._toes, strict=True):
             rows.wanted[x] = rows.wanted[y] = (TOE_WEIGHT * foot.lock.weight) ** 2
-            self.offset[x], self.offset[y] = foot.wanted_toe
+            self.offset[x], self.offset[y] = foot.wanted_toe[0], foot.wanted_toe[1]
 
     def set_weights(self, rows: Rows) -> None:
         """Switch the sole rows on."""

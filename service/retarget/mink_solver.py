@@ -6,7 +6,6 @@ import numpy as np
 
 from teleopd.robots.model import Array, IntArray
 from teleopd.service.retarget.contacts import Contacts
-from teleopd.service.retarget.foot import RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.solver import SMOOTHING_FULL_HZ, smoothing_weights
 from teleopd.service.retarget.tables import Match, SolverSettings, Stages
@@ -76,10 +75,6 @@ class MinkSolver:
         """
         if contacts is not None:
             raise ValueError("the mink solver knows no contacts")
-
-    def robot_feet(self) -> list[RobotFoot]:
-        """See `IkSolver.robot_feet`."""
-        return []
 
     def _solve(self, targets: Targets, stage: str, count: int, *, posture: bool) -> None:
         mink = self._mink

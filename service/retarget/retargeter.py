@@ -13,8 +13,8 @@ from teleopd.service.retarget import quaternions as quat
 from teleopd.service.retarget.calibration import Calibration, CalibrationError
 from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.kinematics import Kinematics
-from teleopd.service.retarget.solver import FastSolver, IkSolver
-from teleopd.service.retarget.solver_choice import SolverName, solver_class
+from teleopd.service.retarget.solver import IkSolver
+from teleopd.service.retarget.solver_choice import SolverName, parts
 from teleopd.service.retarget.tables import NoTable, RetargetTable, check_names, load_table
 from teleopd.service.retarget.targets import TargetMap, Targets
 from teleopd.service.retarget.velocity import VelocityEstimator
@@ -77,7 +77,8 @@ class Retargeter:
         check_names(self._table, skeleton.family, self._kinematics.body_names, skeleton.body_names)
         self._skeleton, self._source_id, self._hz = skeleton, source_id, nominal_hz
         self._measure_hz = nominal_hz <= 0.0
-        self._solver = self._make_solver(solver)
+        self._parts = parts(solver)
+        self._solver = self._make_solver()
         self._velocity = VelocityEstimator(model.n)
         self._map: TargetMap | None = None
         self._contacts: Contacts | None = None
@@ -147,13 +148,13 @@ class Retargeter:
 
     def _make_map(self, calibration: Calibration) -> TargetMap:
         """The map for an operator, and the contacts that go with it."""
-        target_map = TargetMap(self._table, self._skeleton, self._kinematics, calibration)
+        target_map = self._parts.target_map(self._table, self._skeleton, self._kinematics, calibration)
         self._contacts = None
-        wanted = self._table.solver.contacts and isinstance(self._solver, FastSolver)
-        if wanted and len(target_map.foot_soles()) == 2:
+        contacts = self._parts.contacts if self._table.solver.contacts else None
+        if contacts is not None and len(target_map.foot_soles()) == 2:
             at, family = self._skeleton.body_names.index, self._family
             feet = [(at(toe), at(ankle)) for toe, ankle in zip(family.toes, family.feet, strict=True)]
-            self._contacts = Contacts(target_map, self._kinematics, calibration, feet)
+            self._contacts = contacts(target_map, self._kinematics, calibration, feet)
             target_map.keeps_above_floor = False
         self._solver.stand_on(self._contacts)
         return target_map
@@ -162,10 +163,10 @@ class Retargeter:
         if self._measure_hz:
             self._hz += RATE_SMOOTHING * (1.0 / dt_s - self._hz) if self._hz > 0.0 else 1.0 / dt_s
         if self._contacts is not None:
-            target_map.sideways.update(self._contacts.sideways)
+            target_map.sideways[:] = self._contacts.sideways
         self.targets = target_map(pose)
         if self._contacts is not None:
-            self._contacts.update(pose, self.targets, self._solver.robot_feet(), dt_s)
+            self._contacts.update(pose, self.targets, dt_s)
         return self._solver.track(self.targets, dt_s)
 
     def _acquire(self, target_map: TargetMap, pose: HumanPose) -> Array:
@@ -180,10 +181,10 @@ class Retargeter:
         if self._contacts is not None:
             self._contacts.reset()
             self._contacts.face(targets.quat[target_map.root_row].tolist(), MAX_DT_S)
-            target_map.sideways.update(self._contacts.sideways)
+            target_map.sideways[:] = self._contacts.sideways
         self.targets = target_map(pose)
         if self._contacts is not None:
-            self._contacts.update(pose, self.targets, None, MAX_DT_S)
+            self._contacts.update(pose, self.targets, MAX_DT_S)
         self._velocity.reset()
         self._tracking = True
         return self._solver.acquire(self.targets, target_map.root_row)
@@ -207,7 +208,7 @@ class Retargeter:
             root_ang_vel_w=velocity.root_ang_w, q=out[7:], dq=velocity.q,
         )  # fmt: skip
 
-    def _make_solver(self, name: SolverName) -> IkSolver:
+    def _make_solver(self) -> IkSolver:
         matches = self._family.match
         ids = self._kinematics.body_ids([m.robot for m in matches])
-        return solver_class(name)(self._kinematics, matches, ids, self._family.stage, self._table.solver)
+        return self._parts.solver(self._kinematics, matches, ids, self._family.stage, self._table.solver)

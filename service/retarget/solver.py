@@ -21,7 +21,6 @@ import numpy as np
 from teleopd.robots.model import Array, IntArray
 from teleopd.service.retarget.constraints import CAPACITY, Constraints
 from teleopd.service.retarget.contacts import Contacts
-from teleopd.service.retarget.foot import RobotFoot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows as ConstraintRows
 from teleopd.service.retarget.tables import Match, SolverSettings, Stages
@@ -48,10 +47,10 @@ class IkSolver(Protocol):
         """Follow from the previous solution `dt_s` seconds ago [s]; returns qpos (7 + n,)."""
 
     def stand_on(self, contacts: Contacts | None) -> None:
-        """Hold the feet where `contacts`, updated before every frame, says; None: only as the targets say."""
+        """Hold the feet where `contacts`, updated before every frame, says; None: only as the targets say.
 
-    def robot_feet(self) -> list[RobotFoot]:
-        """The robot's feet in the newest solution, left first; empty without contacts."""
+        After every frame `contacts` is told where the robot's feet are.
+        """
 
 
 def smoothing_weights(settings: SolverSettings, joint_names: tuple[str, ...]) -> Array:
@@ -104,10 +103,6 @@ class FastSolver:
         self._contacts = contacts
         self._constraints.stand_on(contacts)
 
-    def robot_feet(self) -> list[RobotFoot]:
-        """See `IkSolver.robot_feet`."""
-        return self._constraints.robot_feet()
-
     def acquire(self, targets: Targets, root_row: int) -> Array:
         """See `IkSolver.acquire`: orientation-first steps select the basin, tracking steps finish.
 
@@ -131,12 +126,13 @@ class FastSolver:
             data.qpos[:] = best
             mujoco.mj_kinematics(self._model, data)
         self._previous[:] = best[self._joints]
+        self._constraints.show_feet()
         return best
 
     def _approach(self, targets: Targets, buffers: Buffers) -> None:
         """The steps of one stage of acquisition."""
         count = self._settings.acquire_iterations
-        self._iterate(targets, buffers, count, self._q_lower, self._q_upper, self._none, first=True)
+        self._iterate(targets, buffers, count, np.inf, 0.0, first=True)
 
     def _astray(self, targets: Targets) -> IntArray:
         """Joints, in motor order, next above bodies that are turned more than `ASTRAY_RAD` from their target."""
@@ -150,12 +146,8 @@ class FastSolver:
     def track(self, targets: Targets, dt_s: float) -> Array:
         """See `IkSolver.track`."""
         reach = self._settings.joint_speed_limit_rad_s * dt_s
-        lower = self._previous - reach
-        upper = self._previous + reach
-        np.maximum(self._q_lower, lower, out=lower)
-        np.minimum(self._q_upper, upper, out=upper)
-        smoothing = self._smoothing * min(1.0, 1.0 / (SMOOTHING_FULL_HZ * dt_s))
-        self._iterate(targets, self._follow, self._settings.iterations_for(dt_s), lower, upper, smoothing)
+        share = min(1.0, 1.0 / (SMOOTHING_FULL_HZ * dt_s))
+        self._iterate(targets, self._follow, self._settings.iterations_for(dt_s), reach, share)
         self._previous[:] = self._data.qpos[self._joints]
         return np.array(self._data.qpos)
 
@@ -173,11 +165,11 @@ class FastSolver:
         return float(self._track.weights_for(targets) @ squared)
 
     def _iterate(
-        self, targets: Targets, buffers: Buffers, count: int, lower: Array, upper: Array, smoothing: Array, *,
-        first: bool = False,
-    ) -> None:  # fmt: skip
-        """`count` Gauss-Newton steps on `data.qpos` inside the joint box [rad]; kinematics current before and after.
+        self, targets: Targets, buffers: Buffers, count: int, reach: float, share: float, *, first: bool = False
+    ) -> None:
+        """`count` Gauss-Newton steps on `data.qpos`; kinematics current before and after.
 
+        Joints keep within their limits and `reach` [rad] of the last frame, smoothed with this `share` of the weights.
         `first`: look for what is near at every step, not only at the start of the frame, which is somewhere else.
         """
         model, data, qpos = self._model, self._data, self._data.qpos
@@ -185,6 +177,10 @@ class FastSolver:
         buffers.load(targets, self._contacts)
         if constraints is not None:
             constraints.load()
+        lower, upper = self._previous - reach, self._previous + reach
+        np.maximum(self._q_lower, lower, out=lower)
+        np.minimum(self._q_upper, upper, out=upper)
+        smoothing = self._smoothing * share
         self._extra[self._dofs] = smoothing
         self._extra += self._settings.damping
         for k in range(count):
@@ -204,6 +200,7 @@ class FastSolver:
             mujoco.mj_integratePos(model, qpos, self._step, 1.0)
             mujoco.mj_kinematics(model, data)
         self._extra[:] = 0.0
+        self._constraints.show_feet()
 
     def _normal_equations(self, buffers: Buffers, rows: int, lower: Array, upper: Array, smoothing: Array) -> None:
         """Hessian, gradient and joint box of one step."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from teleopd.service.retarget.compiled import cache
 
 if TYPE_CHECKING:
+    from teleopd.service.retarget.contacts import Contacts
     from teleopd.service.retarget.mink_solver import MinkSolver
     from teleopd.service.retarget.solver import FastSolver
+    from teleopd.service.retarget.targets import TargetMap
 
 SolverName = Literal["auto", "fast", "compiled", "mink"]
 SOLVERS: tuple[SolverName, ...] = ("auto", "fast", "compiled", "mink")
@@ -31,28 +33,40 @@ def chosen(name: SolverName) -> SolverName:
     return name
 
 
-def solver_class(name: SolverName) -> type[FastSolver] | type[MinkSolver]:
-    """The solver to build.
+class Parts(NamedTuple):
+    """What a retargeter is built of."""
+
+    solver: type[FastSolver] | type[MinkSolver]
+    target_map: type[TargetMap]
+    contacts: type[Contacts] | None
+    """None: the solver knows no contacts."""
+
+
+def parts(name: SolverName) -> Parts:
+    """The classes to build.
 
     Raises:
         NoCompiler: `compiled`, and numba is missing or does not work here; with `auto` the numpy solver serves then.
         ValueError: an unknown name.
     """
+    from teleopd.service.retarget.contacts import Contacts
     from teleopd.service.retarget.mink_solver import MinkSolver
     from teleopd.service.retarget.solver import FastSolver
+    from teleopd.service.retarget.targets import TargetMap
 
-    wanted = chosen(name)
+    wanted, plain = chosen(name), Parts(FastSolver, TargetMap, Contacts)
     if wanted == "mink":
-        return MinkSolver
+        return Parts(MinkSolver, TargetMap, None)
     if wanted == "fast":
-        return FastSolver
+        return plain
     try:
         from teleopd.service.retarget.compiled.solver import CompiledSolver
+        from teleopd.service.retarget.compiled.targets import CompiledContacts, CompiledTargetMap
     except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: numba finds nowhere to keep what it compiles
         if name == "auto":
-            return FastSolver
+            return plain
         raise NoCompiler(
             f"solver 'compiled' needs numba, which does not import here ({error}); pip install 'teleopd[fast]', or "
             "take solver 'fast'"
         ) from None
-    return CompiledSolver
+    return Parts(CompiledSolver, CompiledTargetMap, CompiledContacts)

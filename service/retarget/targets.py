@@ -33,6 +33,12 @@ MIN_RATIO, MAX_RATIO = 0.2, 3.0
 """A chain whose lengths differ more is a wrong match, not a small person."""
 
 
+def levelled(x: float, y: float) -> tuple[float, float]:
+    """The horizontal direction of a unit axis, shorter than 1 where that is near vertical."""
+    k = 1.0 / max(math.hypot(x, y), MIN_HORIZONTAL)
+    return k * x, k * y
+
+
 class Targets(NamedTuple):
     """Where the matched robot bodies should be; rows in table order."""
 
@@ -79,31 +85,31 @@ class TargetMap:
 
         self._set_up_rows(t.match, kinematics, t.scale.arms)
         feet = kinematics.body_ids(t.robot.feet)
+        rows = {m.robot: (i, m) for i, m in enumerate(t.match) if m.position == "foot"}
         self._foot_shifts = [
-            (i, t.scale.stance_width * self._missing_width(m, feet[t.robot.feet.index(m.robot)]))
-            for i, m in enumerate(t.match)
-            if m.position == "foot"
+            (rows[name][0], t.scale.stance_width * self._missing_width(rows[name][1], foot))
+            for name, foot in zip(t.robot.feet, feet, strict=True)
+            if name in rows
         ]
         self._feet = t.robot.feet
         self._soles, self.sole_radius_m = self._sole_points(kinematics), kinematics.sole_radius_m
         self.keeps_above_floor = True
         """Raise feet whose soles would enter the floor; `contacts.py` does more than that instead."""
-        self.sideways: dict[int, tuple[float, float]] = {}
-        """Foot's row -> world xy, at most 1 long, of its move sideways; rows that are not in it go to the foot's own
-        left."""
+        self.sideways: Array = np.full((len(self._foot_shifts), 2), math.nan)
+        """Of each foot, left first: world xy, at most 1 long, of its move sideways; nan: to the foot's own left."""
         self.align(calibration.yaw_rad, calibration.origin_xy)
 
     def align(self, yaw_rad: float, origin_xy: Array, to_yaw_rad: float = 0.0, to_xy: Array | None = None) -> None:
         """Make the human heading and hip centre given the robot's heading and root position `to_yaw_rad`, `to_xy`."""
-        self.sideways.clear()
+        self.sideways[:] = math.nan
         turn = to_yaw_rad - yaw_rad
         about_z = quat.about_z(turn)
         c, s = np.cos(turn), np.sin(turn)
-        self._turn: Array = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])  # on row vectors
-        self._products: Array = np.array([quat.product_matrix(about_z, offset) for offset in self._offsets])
-        self._turned: Array = np.array([quat.rotation_matrix_of(v, about_z) for v in self._constants])
+        self._turn[:] = [[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]]
+        self._products[:] = [quat.product_matrix(about_z, offset) for offset in self._offsets]
+        self._turned[:] = [quat.rotation_matrix_of(v, about_z) for v in self._constants]
         x, y = (np.zeros(2) if to_xy is None else to_xy) - self.leg_scale * (origin_xy @ self._turn[:2, :2])
-        self._origin: Array = np.array([x, y, self._lift])
+        self._origin[:] = x, y, self._lift
 
     def shift(self, xy: Array) -> None:
         """Move all later targets by `xy` [m], (2,)."""
@@ -111,24 +117,30 @@ class TargetMap:
 
     def __call__(self, pose: HumanPose) -> Targets:
         """Targets of one pose; what an untracked body holds (even NaN) reaches no row."""
-        seen = self._all_seen
+        pos, quats, seen = self.targets
+        seen[:] = True
         if not pose.valid.all():
-            seen = (self._needs @ ~pose.valid) == 0
+            seen[:] = (self._needs @ ~pose.valid) == 0
             lost = ~pose.valid[:, None]
             pose = pose._replace(
                 pos_w=np.where(lost, 0.0, pose.pos_w), quat_w=np.where(lost, (1.0, 0.0, 0.0, 0.0), pose.quat_w)
             )
-        frames = pose.quat_w.take(self._frames, axis=0)
+        self._fill(pose.pos_w, pose.quat_w)
+        if self.keeps_above_floor:
+            self._keep_above_floor(pos, quats)
+        return self.targets
+
+    def _fill(self, pos_w: Array, quat_w: Array) -> None:
+        """Positions and orientations of all rows, whether they are seen or not."""
+        pos, quats, _ = self.targets
+        frames = quat_w.take(self._frames, axis=0)
         outer = (frames[:, :, None] * frames[:, None, :]).reshape(-1, 16)
         constants = np.einsum("kij,kj->ki", self._turned, outer)
         self._widen(constants)
-        pos: Array = np.dot(np.dot(self._m, pose.pos_w), self._turn)
+        np.dot(np.dot(self._m, pos_w), self._turn, out=pos)
         pos += np.dot(self._n, constants)
         pos += self._origin
-        quats = np.einsum("kij,kj->ki", self._products, pose.quat_w.take(self._humans, axis=0))
-        if self.keeps_above_floor:
-            self._keep_above_floor(pos, quats)
-        return Targets(pos, quats, seen)
+        np.einsum("kij,kj->ki", self._products, quat_w.take(self._humans, axis=0), out=quats)
 
     def foot_soles(self) -> list[tuple[int, int, Array]]:
         """Per foot that has sole sites, left first: row, body id and centres of the sole's spheres in the body's frame
@@ -162,7 +174,14 @@ class TargetMap:
         self._frames: IntArray = np.full(rows, self._pelvis, dtype=np.intp)
         self._humans: IntArray = np.array([self._at[m.human] for m in matches], dtype=np.intp)
         self._offsets: Array = np.array([self._rest.offset(int(body)) for body in self.body_ids])
-        self._all_seen: npt.NDArray[np.bool_] = np.ones(rows, dtype=np.bool_)
+        self.targets = Targets(np.zeros((rows, 3)), np.zeros((rows, 4)), np.ones(rows, dtype=np.bool_))
+        """Of the newest pose."""
+        self._turn: Array = np.eye(3)
+        """From the person's world to the robot's, on row vectors."""
+        self._origin: Array = np.zeros(3)
+        self._products: Array = np.zeros((rows, 4, 4))
+        self._turned: Array = np.zeros((rows, 3, 16))
+        """See `quaternions.product_matrix` and `rotation_matrix_of`."""
         self.chain_scales: dict[str, float] = {}
         row_of = {m.human: i for i, m in enumerate(matches) if m.position != "none"}
         for i, m in enumerate(matches):
@@ -233,8 +252,7 @@ class TargetMap:
 
     def _widen(self, constants: Array) -> None:
         """Make a unit left axis the sideways shift: horizontal, so that a foot that does not turn does not slide."""
-        for row, shift in self._foot_shifts:
-            x, y, _ = constants[row].tolist()
-            k = 1.0 / max(math.hypot(x, y), MIN_HORIZONTAL)
-            x, y = self.sideways.get(row, (k * x, k * y))
+        for (row, shift), (x, y) in zip(self._foot_shifts, self.sideways.tolist(), strict=True):
+            if math.isnan(x):
+                x, y = levelled(*constants[row, :2].tolist())
             constants[row] = (shift * x, shift * y, 0.0)

@@ -9,6 +9,7 @@ in the same way: pulled straight while its toe is held, it would push its ankle 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 from teleopd.service.retarget.floor import smoothstep
 
@@ -32,76 +33,85 @@ def followed(pace_m_s: float) -> float:
     return smoothstep(pace_m_s, MOVES_M_S, STRAYS_M_S)
 
 
+@dataclass(slots=True)
 class HeldTurn:
     """How a standing foot stays turned from its target, about the vertical."""
 
-    def __init__(self) -> None:
-        self.rad = 0.0
-        """[rad]"""
-        self._held = False
-
-    def reset(self) -> None:
-        """None."""
-        self.rad, self._held = 0.0, False
-
-    def update(self, stands: bool, missed_rad: float, pace_m_s: float, dt_s: float) -> float:
-        """One frame: how far the robot's foot is turned from its target counts where the foot begins to stand [rad]."""
-        if stands and not self._held:
-            self.rad = math.copysign(max(0.0, abs(missed_rad) - TURNED_RAD), missed_rad)
-        self.rad *= math.exp(-dt_s * (LEAK_PER_S + (followed(pace_m_s) if stands else 1.0) / RELEASE_S))
-        self._held = stands
-        return self.rad
+    rad: float = 0.0
+    """[rad]"""
+    held: bool = False
 
 
+def forget_turn(turn: HeldTurn) -> None:
+    """None."""
+    turn.rad, turn.held = 0.0, False
+
+
+def hold_turn(turn: HeldTurn, stands: bool, missed_rad: float, pace_m_s: float, dt_s: float) -> float:
+    """One frame: how far the robot's foot is turned from its target counts where the foot begins to stand [rad]."""
+    if stands and not turn.held:
+        turn.rad = math.copysign(max(0.0, abs(missed_rad) - TURNED_RAD), missed_rad)
+    turn.rad *= math.exp(-dt_s * (LEAK_PER_S + (followed(pace_m_s) if stands else 1.0) / RELEASE_S))
+    turn.held = stands
+    return turn.rad
+
+
+@dataclass(slots=True)
 class ToeLock:
     """The horizontal lock of one toe; world frame."""
 
-    def __init__(self, leash_m: float = LEASH_M) -> None:
-        """`leash_m` at the robot's size [m]."""
-        self._leash_m = leash_m
-        self.x = self.y = 0.0
-        """Offset of the wanted toe from the target foot's toe [m]."""
-        self.weight = 0.0
-        """Strength of the lock, 0 to 1."""
-        self._anchored = False
-        self._anchor = self._target = (0.0, 0.0)
+    leash_m: float = LEASH_M
+    """At the robot's size [m]."""
+    x: float = 0.0
+    y: float = 0.0
+    """Offset of the wanted toe from the target foot's toe [m]."""
+    weight: float = 0.0
+    """Strength of the lock, 0 to 1."""
+    anchored: bool = False
+    anchor: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    target: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
-    def reset(self) -> None:
-        """No lock, no offset."""
-        self.x = self.y = self.weight = 0.0
-        self._anchored = False
 
-    @property
-    def shift(self) -> tuple[float, float]:
-        """What the ankle's target moves [m]: all of the offset while free, half while locked, the rest by pitching."""
-        share = 1.0 - 0.5 * self.weight
-        return share * self.x, share * self.y
+def release_toe(lock: ToeLock) -> None:
+    """No lock, no offset, at once."""
+    lock.x = lock.y = lock.weight = 0.0
+    lock.anchored = False
 
-    def update(
-        self, stands: bool, target: tuple[float, float], toe: tuple[float, float], dt_s: float, pace_m_s: float = 0.0
-    ) -> None:
-        """One frame: `target` is the toe of the target foot, `toe` the robot's toe of the previous frame, xy [m].
 
-        `pace_m_s` of the person's toe, see `Stance.pace_m_s`.
-        """
-        if stands:
-            self._hold(target, toe, dt_s, followed(pace_m_s))
-            self.weight = min(1.0, self.weight + dt_s / RAMP_S)
-        else:
-            keep = math.exp(-dt_s / RELEASE_S)
-            self.x, self.y = self.x * keep, self.y * keep
-            self.weight = max(0.0, self.weight - dt_s / FADE_S)
-        self._anchored, self._target = stands, target
+def ankle_shift(lock: ToeLock) -> tuple[float, float]:
+    """What the ankle's target moves [m]: all of the offset while free, half while locked, the rest by pitching."""
+    share = 1.0 - 0.5 * lock.weight
+    return share * lock.x, share * lock.y
 
-    def _hold(self, target: tuple[float, float], toe: tuple[float, float], dt_s: float, free: float) -> None:
-        """`free`: share of the target's motion that is followed, and of a release's fading."""
-        x, y = self._anchor if self._anchored else toe
-        if self._anchored:
-            x, y = x + free * (target[0] - self._target[0]), y + free * (target[1] - self._target[1])
-        keep = math.exp(-dt_s * (LEAK_PER_S + free / RELEASE_S))
-        x, y = (x - target[0]) * keep, (y - target[1]) * keep
-        length = math.hypot(x, y)
-        if length > self._leash_m:
-            x, y = x * self._leash_m / length, y * self._leash_m / length
-        self.x, self.y = x, y
-        self._anchor = target[0] + x, target[1] + y
+
+def lock_toe(
+    lock: ToeLock, stands: bool, target: tuple[float, float], toe: tuple[float, float], dt_s: float, pace_m_s: float
+) -> None:
+    """One frame: `target` is the toe of the target foot, `toe` the robot's toe of the previous frame, xy [m].
+
+    `pace_m_s` of the person's toe, see `Stance.pace_m_s`.
+    """
+    if stands:
+        _hold(lock, target, toe, dt_s, followed(pace_m_s))
+        lock.weight = min(1.0, lock.weight + dt_s / RAMP_S)
+    else:
+        keep = math.exp(-dt_s / RELEASE_S)
+        lock.x, lock.y = lock.x * keep, lock.y * keep
+        lock.weight = max(0.0, lock.weight - dt_s / FADE_S)
+    lock.anchored = stands
+    lock.target[0], lock.target[1] = target
+
+
+def _hold(lock: ToeLock, target: tuple[float, float], toe: tuple[float, float], dt_s: float, free: float) -> None:
+    """`free`: share of the target's motion that is followed, and of a release's fading."""
+    x, y = toe
+    if lock.anchored:
+        x = lock.anchor[0] + free * (target[0] - lock.target[0])
+        y = lock.anchor[1] + free * (target[1] - lock.target[1])
+    keep = math.exp(-dt_s * (LEAK_PER_S + free / RELEASE_S))
+    x, y = (x - target[0]) * keep, (y - target[1]) * keep
+    length = math.hypot(x, y)
+    if length > lock.leash_m:
+        x, y = x * lock.leash_m / length, y * lock.leash_m / length
+    lock.x, lock.y = x, y
+    lock.anchor[0], lock.anchor[1] = target[0] + x, target[1] + y

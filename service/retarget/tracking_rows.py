@@ -13,6 +13,7 @@ from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.quaternions import CONJUGATE
 from teleopd.service.retarget.tables import Match
 from teleopd.service.retarget.targets import Targets
+from teleopd.service.retarget.toe_lock import ankle_shift
 
 HEIGHT_GAIN = 2.0
 """A locked foot's height counts this much more, relative to its weight."""
@@ -52,7 +53,7 @@ class Buffers:
         self.residual, self.weights_squared = np.zeros(rows + spare), np.zeros(rows + spare)
         self.spare = self.jacobian[rows:], self.weights_squared[rows:], self.residual[rows:]
         """Jacobian, squared weights and residual of the spare rows."""
-        self._stage = stage
+        self.stage = stage
         self._row_of = {match: k for k, match in enumerate(stage.position)}
         self._position = np.array(stage.position, dtype=np.intp)
         self._rotation = np.array(stage.rotation, dtype=np.intp)
@@ -79,11 +80,11 @@ class Buffers:
         targets.pos.take(self._position, axis=0, out=self._target_pos, mode="clip")
         targets.quat.take(self._rotation, axis=0, out=self._target_quat, mode="clip")
         self._target_quat *= CONJUGATE
-        self.weights_squared[: self.rows] = self._stage.weights_for(targets)
+        self.weights_squared[: self.rows] = self.stage.weights_for(targets)
         for foot in contacts.feet if contacts is not None else ():
             k = self._row_of.get(foot.row)
             if k is not None:
-                x, y = foot.lock.shift
+                x, y = ankle_shift(foot.lock)
                 self._target_pos[k, 0] += x
                 self._target_pos[k, 1] += y
                 self.weights_squared[3 * k : 3 * k + 2] *= (1.0 - YIELDS * foot.lock.weight) ** 2

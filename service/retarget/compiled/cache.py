@@ -19,7 +19,10 @@ SOURCES = (
     *sorted(Path(__file__).parent.glob("*.py")),
     *(
         Path(capsules.__file__).with_name(name)
-        for name in ("avoidance.py", "capsules.py", "constraints.py", "floor_rows.py", "one_sided.py")
+        for name in (
+            "avoidance.py", "capsules.py", "constraints.py", "floor.py", "floor_rows.py", "foot.py", "grounding.py",
+            "one_sided.py", "stance.py", "targets.py", "toe_lock.py", "tracking_rows.py",
+        )
     ),
 )
 """What is compiled, and the files of constants that are compiled in."""

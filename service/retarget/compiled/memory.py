@@ -17,18 +17,20 @@ from numba.extending import intrinsic
 
 from teleopd.robots.model import IntArray
 from teleopd.service.retarget.compiled.jit import compiled
+from teleopd.service.retarget.compiled.records import FOOT, GROUND
 
 
 def table(arrays: Sequence[Any]) -> IntArray:
     """Address and two extents of each array; one-dimensional arrays have 1 as the second, (n, 3).
 
     Raises:
-        ValueError: an array is not contiguous, or neither of float64 nor of the platform's integers.
+        ValueError: an array is not contiguous, or of none of float64, the platform's integers, booleans and records.
     """
     out = np.zeros((len(arrays), 3), dtype=np.int64)
     for i, array in enumerate(arrays):
-        if not array.flags.c_contiguous or array.dtype not in (np.float64, np.intp) or array.ndim not in (1, 2):
-            raise ValueError(f"array {i}: contiguous float64 or intp of one or two dimensions is needed")
+        known = array.dtype in (np.float64, np.intp, np.bool_) or array.dtype.names is not None
+        if not array.flags.c_contiguous or not known or array.ndim not in (1, 2):
+            raise ValueError(f"array {i}: contiguous float64, intp, bool or records in 1 or 2 dimensions are needed")
         out[i] = array.ctypes.data, array.shape[0], array.shape[1] if array.ndim == 2 else 1
     return out
 
@@ -59,3 +61,21 @@ def grid(where: Any) -> Any:
 def index(where: Any) -> Any:
     """A row of the table as integers, (n,)."""
     return numba.carray(_pointer(where[0]), (where[1],), np.intp)
+
+
+@compiled
+def flags(where: Any) -> Any:
+    """A row of the table as booleans, (n,)."""
+    return numba.carray(_pointer(where[0]), (where[1],), np.bool_)
+
+
+@compiled
+def feet_at(where: Any) -> Any:
+    """A row of the table as `FootContact`s, (n,)."""
+    return numba.carray(_pointer(where[0]), (where[1],), FOOT)
+
+
+@compiled
+def ground_at(where: Any) -> Any:
+    """A row of the table as one `Ground`, (1,), or none."""
+    return numba.carray(_pointer(where[0]), (where[1],), GROUND)

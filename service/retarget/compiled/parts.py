@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from teleopd.robots.model import Array, IntArray
 
@@ -52,6 +53,34 @@ class Place(NamedTuple):
     """A point on that axis [m], (nv, 3)."""
 
 
+class Asked(NamedTuple):
+    """What a frame asks of the matched bodies, and how a stage weighs it."""
+
+    pos: Array
+    """Of all matches [m], (m, 3)."""
+    quat: Array
+    """(m, 4)"""
+    seen: npt.NDArray[np.bool_]
+    """(m,)"""
+    position: IntArray
+    """Matches that have position rows."""
+    rotation: IntArray
+    """Matches that have rotation rows."""
+    weights: Array
+    """Squared weights of all tracking rows."""
+
+
+class Feet(NamedTuple):
+    """What is known of the feet: records, none of them without contacts."""
+
+    feet: Any
+    ground: Any
+    toe_rows: IntArray
+    """Of each foot, left first, its toe's two rows among the constraints'."""
+    blocks: IntArray
+    """Of each foot, its place among the position rows' bodies, -1 where it has none."""
+
+
 class Stacked(NamedTuple):
     """The stacked arrays of one stage; rows from `tracking` on are the constraints'."""
 
@@ -92,13 +121,13 @@ class Bounds(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What one call follows, in dof order; the root's entries are: free, and no smoothing."""
+    """What one call follows, in dof order; the root is free, and not smoothed."""
 
     lower: Array
-    """Joint box of this frame [rad], (nv,)."""
+    """Joint limits [rad], (nv,)."""
     upper: Array
     smoothing: Array
-    """(nv,)"""
+    """Full weights, (nv,)."""
     previous: Array
     """Joint positions of the frame before [rad], (nv,)."""
 

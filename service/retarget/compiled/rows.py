@@ -10,17 +10,14 @@ import math
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from teleopd.service.retarget import capsules
 from teleopd.service.retarget.avoidance import CLEARANCE_M, CROSSED_M, MOST, NEAR_M, PARALLEL, WEIGHT
+from teleopd.service.retarget.compiled import shared  # noqa: F401 - compiles what is called below
 from teleopd.service.retarget.compiled.jit import compiled
 from teleopd.service.retarget.compiled.tree import moves, multiply
 from teleopd.service.retarget.floor_rows import BODY_NEAR_M, BODY_WEIGHT, MOST_BODY
 from teleopd.service.retarget.one_sided import HELD_M, RESTS_M, VIOLATED_M
-
-for _function in (capsules.facing_at, capsules.closest, capsules.overlap_ends):
-    register_jitable(_function)
 
 
 @compiled

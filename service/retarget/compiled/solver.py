@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from teleopd.robots.model import Array, IntArray
+from teleopd.robots.model import IntArray
 from teleopd.service.retarget.compiled.layout import table
-from teleopd.service.retarget.compiled.parts import FALLING, Bounds, Frame, Stacked, scratch
+from teleopd.service.retarget.compiled.parts import Asked, Bounds, Feet, Frame, Stacked, scratch
+from teleopd.service.retarget.compiled.records import FOOT, GROUND
 from teleopd.service.retarget.compiled.steps import steps
+from teleopd.service.retarget.compiled.targets import CompiledContacts
 from teleopd.service.retarget.compiled.tree import place_of, tree_of
 from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.kinematics import Kinematics
@@ -28,9 +30,12 @@ class CompiledSolver(FastSolver):
         nv = kinematics.model.nv
         self._tree, self._place = tree_of(kinematics), place_of(kinematics, self._data)
         self._work = scratch(nv, len(self._constraints.rows.gap))
-        self._frame = Frame(np.full(nv, -FREE), np.full(nv, FREE), np.zeros(nv), np.zeros(nv))
+        frame, dofs = Frame(np.full(nv, -FREE), np.full(nv, FREE), np.zeros(nv), np.zeros(nv)), self._dofs
+        frame.lower[dofs], frame.upper[dofs], frame.smoothing[dofs] = self._q_lower, self._q_upper, self._smoothing
+        self._frame, m = frame, len(matches)
+        self._asked = np.zeros((m, 3)), np.zeros((m, 4)), np.zeros(m, dtype=np.bool_)
         self._bind()
-        steps(self._tables[id(self._follow)], self._settings.damping, 0, False, False)  # loads or compiles it now
+        steps(self._tables[id(self._follow)], self._settings.damping, 0.0, 0.0, 0, False, False)  # loads or compiles it
 
     def stand_on(self, contacts: Contacts | None) -> None:
         """See `IkSolver.stand_on`."""
@@ -47,12 +52,26 @@ class CompiledSolver(FastSolver):
     def _bind(self) -> None:
         """Lay out the arrays of both stages with what the constraints hold at present."""
         self._bounds = self._bounds_now()  # kept: the tables hold addresses
+        self._stages = [self._stage(self._select), self._stage(self._follow)]
         self._tables = {
             id(buffers): table(
-                self._tree, self._place, self._stack(buffers), self._bounds, self._frame, self._work, self._data.qpos
+                self._tree, self._place, self._stack(buffers), self._bounds, self._frame, self._work, asked, feet,
+                self._data.qpos,
             )
-            for buffers in (self._select, self._follow)
-        }
+            for buffers, (asked, feet) in zip((self._select, self._follow), self._stages, strict=True)
+        }  # fmt: skip
+
+    def _stage(self, buffers: Buffers) -> tuple[Asked, Feet]:
+        """What a stage asks, and what its feet are."""
+        stage, contacts, rows = buffers.stage, self._contacts, self._constraints.feet
+        position, rotation = (np.array(rows, dtype=np.intp) for rows in (stage.position, stage.rotation))
+        asked = Asked(*self._asked, position, rotation, stage.weights_squared)
+        if not isinstance(contacts, CompiledContacts) or rows is None:
+            none = np.zeros(0, dtype=np.intp)
+            return asked, Feet(np.zeros(0, dtype=FOOT), np.zeros(0, dtype=GROUND), none, none)
+        at = [stage.position.index(row) if row in stage.position else -1 for row in (f.row for f in contacts.feet)]
+        blocks = np.array(at, dtype=np.intp)
+        return asked, Feet(contacts.feet_records, contacts.ground_record, rows.toe_rows, blocks)
 
     def _bounds_now(self) -> Bounds:
         constraints, kinematics = self._constraints, self._kinematics
@@ -68,16 +87,10 @@ class CompiledSolver(FastSolver):
         )  # fmt: skip
 
     def _iterate(
-        self, targets: Targets, buffers: Buffers, count: int, lower: Array, upper: Array, smoothing: Array, *,
-        first: bool = False,
-    ) -> None:  # fmt: skip
+        self, targets: Targets, buffers: Buffers, count: int, reach: float, share: float, *, first: bool = False
+    ) -> None:
         constrained = buffers is self._follow and self._constraints.any
-        buffers.load(targets, self._contacts)
-        if constrained:
-            self._constraints.load()
-            if self._constraints.floor is not None:
-                self._bounds.floor[0] = FALLING if self._constraints.falling else 1
-        frame, dofs = self._frame, self._dofs
-        frame.lower[dofs], frame.upper[dofs], frame.smoothing[dofs] = lower, upper, smoothing
-        frame.previous[dofs] = self._previous
-        steps(self._tables[id(buffers)], self._settings.damping, count, first, constrained)
+        for own, given in zip(self._asked, targets, strict=True):
+            own[:] = given
+        self._frame.previous[self._dofs] = self._previous
+        steps(self._tables[id(buffers)], self._settings.damping, reach, share, count, first, constrained)

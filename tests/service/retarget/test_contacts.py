@@ -13,10 +13,10 @@ import pytest
 from teleopd.drivers.human_pose import MVN, HumanPose
 from teleopd.drivers.motion_file.library import load_motion
 from teleopd.robots.model import Reference, RobotModel
-from teleopd.service.retarget.floor import GroundCorrection, SourceFloor, clearance, smoothstep
+from teleopd.service.retarget.floor import Ground, SourceFloor, clearance, follow_floor, of_foot, smoothstep, whole_body
 from teleopd.service.retarget.retargeter import Retargeter
-from teleopd.service.retarget.stance import Speed, Stance, following
-from teleopd.service.retarget.toe_lock import LEASH_M, TURNED_RAD, HeldTurn, ToeLock
+from teleopd.service.retarget.stance import Speed, Stance, following, judge_stance, measure_speed
+from teleopd.service.retarget.toe_lock import LEASH_M, TURNED_RAD, HeldTurn, ToeLock, ankle_shift, hold_turn, lock_toe
 
 Person = Callable[..., HumanPose]
 HZ = 60.0
@@ -77,7 +77,7 @@ def moved_foot(pose: HumanPose, side: str, by: Any) -> HumanPose:
 def test_speed_is_exact_in_steady_motion_and_zero_at_first():
     speed = Speed()
     for i in range(60):
-        found = speed.update([0.3 * i * DT, -0.4 * i * DT, 0.0], following(DT), DT)
+        found = measure_speed(speed, [0.3 * i * DT, -0.4 * i * DT, 0.0], following(DT), DT)
         if i == 0:
             assert found == 0.0
     assert found == pytest.approx(0.5, rel=1e-6)
@@ -92,31 +92,31 @@ def at_speed(m_s: float) -> Speed:
 
 def test_a_foot_stands_and_leaves_at_different_speeds_and_heights():
     stance = Stance()
-    assert not stance.update(at_speed(0.36), 0.0, True)
-    assert stance.update(at_speed(0.34), 0.0, True)
-    assert stance.update(at_speed(0.69), 0.0, True)  # would not begin at that speed
-    assert stance.update(at_speed(0.30), 0.07, True)  # ... nor at that height
-    assert not stance.update(at_speed(0.71), 0.0, True)
-    assert stance.update(at_speed(0.30), 0.05, True)
-    assert not stance.update(at_speed(0.40), 0.05, True)  # lifted slowly: no longer standing
-    assert not stance.update(at_speed(0.1), 0.061, True)
-    assert stance.update(at_speed(0.1), 0.059, True)
-    assert not stance.update(at_speed(0.1), 0.081, True)
+    assert not judge_stance(stance, at_speed(0.36), 0.0, True)
+    assert judge_stance(stance, at_speed(0.34), 0.0, True)
+    assert judge_stance(stance, at_speed(0.69), 0.0, True)  # would not begin at that speed
+    assert judge_stance(stance, at_speed(0.30), 0.07, True)  # ... nor at that height
+    assert not judge_stance(stance, at_speed(0.71), 0.0, True)
+    assert judge_stance(stance, at_speed(0.30), 0.05, True)
+    assert not judge_stance(stance, at_speed(0.40), 0.05, True)  # lifted slowly: no longer standing
+    assert not judge_stance(stance, at_speed(0.1), 0.061, True)
+    assert judge_stance(stance, at_speed(0.1), 0.059, True)
+    assert not judge_stance(stance, at_speed(0.1), 0.081, True)
 
 
 def test_nothing_stands_in_a_fall():
     stance = Stance()
-    assert stance.update(at_speed(0.0), 0.0, True)
-    assert not stance.update(at_speed(0.0), 0.0, False)
+    assert judge_stance(stance, at_speed(0.0), 0.0, True)
+    assert not judge_stance(stance, at_speed(0.0), 0.0, False)
 
 
 def test_sensor_noise_of_3_mm_does_not_break_a_stance():
     noise = np.random.default_rng(3).normal(0.0, 3e-3, (600, 3))
     speed, stance, raw, held = Speed(), Stance(), [], []
     for point in noise.tolist():
-        speed.update(point, following(DT), DT)
+        measure_speed(speed, point, following(DT), DT)
         raw.append(speed.now_m_s)
-        held.append(stance.update(speed, point[2], True))
+        held.append(judge_stance(stance, speed, point[2], True))
     assert max(raw) > 0.60  # without the low pass it would break
     assert all(held)
 
@@ -127,27 +127,27 @@ def test_sensor_noise_is_taken_off_the_pace_and_clean_speeds_are_left_alone():
         noise = np.random.default_rng(4).normal(0.0, sigma, (200, 3)) if sigma else np.zeros((200, 3))
         speed, stance = Speed(), Stance()
         for point in noise.tolist():
-            speed.update(point, following(DT), DT)
-            stance.update(speed, 0.0, True)
+            measure_speed(speed, point, following(DT), DT)
+            judge_stance(stance, speed, 0.0, True)
         speed.m_s = speed.now_m_s = 0.28
-        stance.update(speed, 0.0, True)
+        judge_stance(stance, speed, 0.0, True)
         assert stance.pace_m_s == pytest.approx(0.28) if off == 0.0 else stance.pace_m_s < 0.28 - off
 
 
 def test_the_floor_falls_fast_rises_slowly_and_only_under_a_flat_foot():
     floor, slow = SourceFloor(0.02, 0.08), (0.0, 0.0)
-    floor.update(0.01, 0.07, slow, 0.0, True, 0.05)
+    follow_floor(floor, (0.01, 0.07), slow, 0.0, True, 0.05)
     assert floor.toe_z == pytest.approx(0.02 - 0.01 * 6.0 * 0.05)
     assert floor.ankle_z == pytest.approx(0.08 - 0.01 * 6.0 * 0.05)
     floor = SourceFloor(0.02, 0.08)
-    floor.update(0.03, 0.10, slow, 0.0, True, 0.05)
+    follow_floor(floor, (0.03, 0.10), slow, 0.0, True, 0.05)
     assert floor.toe_z == pytest.approx(0.02 + 0.01 * 0.6 * 0.05)
     assert floor.ankle_z == pytest.approx(0.08 + 0.02 * 0.6 * 0.05)
     for tilt, upright, speeds in ((0.3, True, slow), (0.0, False, slow), (0.0, True, (0.31, 0.31))):
         floor = SourceFloor(0.02, 0.08)
-        floor.update(0.03, 0.10, speeds, tilt, upright, 0.05)
+        follow_floor(floor, (0.03, 0.10), speeds, tilt, upright, 0.05)
         assert floor.ankle_z == 0.08  # a boxer's raised heel is not a floor
-    floor.update(0.20, 0.26, slow, 0.0, True, 0.05)
+    follow_floor(floor, (0.20, 0.26), slow, 0.0, True, 0.05)
     assert (floor.toe_z, floor.ankle_z) == (0.02, 0.08)  # a foot held up is not either
 
 
@@ -157,14 +157,14 @@ def test_clearance_is_that_of_the_lower_end_of_the_foot(toe: float, ankle: float
 
 
 def test_the_common_shift_follows_only_feet_that_stand_and_the_rest_is_bounded():
-    ground = GroundCorrection()
-    assert ground.whole_body([0.03, -0.01], [True, True], DT) == -0.01
-    held = ground.whole_body([0.5, 0.5], [False, False], 1.0)
+    ground = Ground()
+    assert whole_body(ground, (0.03, -0.01), (True, True), DT) == -0.01
+    held = whole_body(ground, (0.5, 0.5), (False, False), 1.0)
     assert held == -0.01
-    after = ground.whole_body([0.02, 0.02], [True, False], 1.0)
+    after = whole_body(ground, (0.02, 0.02), (True, False), 1.0)
     assert after == pytest.approx(-0.01 + 0.03 * (1.0 - math.exp(-1.0)))
-    assert ground.of_foot(0.5, 0.0) == 0.10 and ground.of_foot(-0.5, 0.0) == -0.10
-    assert ground.of_foot(0.03, 0.01) == pytest.approx(0.02)
+    assert of_foot(0.5, 0.0) == 0.10 and of_foot(-0.5, 0.0) == -0.10
+    assert of_foot(0.03, 0.01) == pytest.approx(0.02)
 
 
 def test_smoothstep_is_flat_at_both_ends():
@@ -173,14 +173,14 @@ def test_smoothstep_is_flat_at_both_ends():
 
 def test_a_lock_holds_its_anchor_leaks_slowly_and_is_dragged_on_its_leash():
     lock = ToeLock()
-    lock.update(True, (0.0, 0.0), (0.01, 0.0), DT)
+    lock_toe(lock, True, (0.0, 0.0), (0.01, 0.0), DT, 0.0)
     for i in range(1, 31):
         target = (-0.001 * i, 0.0)
-        lock.update(True, target, (9.0, 9.0), DT)  # only the first frame's toe counts
+        lock_toe(lock, True, target, (9.0, 9.0), DT, 0.0)  # only the first frame's toe counts
     held = target[0] + lock.x
     assert lock.weight == 1.0
     assert 0.01 - 30 * 0.04 * 0.15 * DT < held < 0.01  # no more than the leak of at most 4 cm
-    lock.update(True, (-1.0, 0.0), (9.0, 9.0), DT)
+    lock_toe(lock, True, (-1.0, 0.0), (9.0, 9.0), DT, 0.0)
     assert math.hypot(lock.x, lock.y) == pytest.approx(LEASH_M)
 
 
@@ -191,7 +191,7 @@ def test_a_toe_that_moves_takes_its_lock_along():
         lock = ToeLock()
         for i in range(10):
             target = (0.33 * i * DT, 0.0)
-            lock.update(True, target, (0.0, 0.0), DT, pace)
+            lock_toe(lock, True, target, (0.0, 0.0), DT, pace)
         held[pace] = target[0] + lock.x
     assert abs(held[0.0]) < 0.002
     assert 0.25 * target[0] < held[0.33] < target[0]
@@ -201,11 +201,11 @@ def test_a_toe_that_moves_takes_its_lock_along():
 def test_a_release_fades_without_a_step():
     lock = ToeLock()
     for _ in range(10):
-        lock.update(True, (0.0, 0.0), (0.03, 0.0), DT)
-    shifts = [lock.shift[0]]
+        lock_toe(lock, True, (0.0, 0.0), (0.03, 0.0), DT, 0.0)
+    shifts = [ankle_shift(lock)[0]]
     for _ in range(40):
-        lock.update(False, (0.0, 0.0), (0.0, 0.0), DT)
-        shifts.append(lock.shift[0])
+        lock_toe(lock, False, (0.0, 0.0), (0.0, 0.0), DT, 0.0)
+        shifts.append(ankle_shift(lock)[0])
     steps = np.abs(np.diff(shifts))
     assert steps.max() < 0.006  # of 30 mm
     assert abs(shifts[-1]) < 1e-4 and lock.weight == 0.0
@@ -213,16 +213,16 @@ def test_a_release_fades_without_a_step():
 
 def test_a_foot_that_comes_to_rest_turned_stays_turned_and_gives_in_slowly():
     turn = HeldTurn()
-    assert turn.update(False, -0.9, 0.0, DT) == 0.0
-    first = turn.update(True, -0.9, 0.0, DT)
+    assert hold_turn(turn, False, -0.9, 0.0, DT) == 0.0
+    first = hold_turn(turn, True, -0.9, 0.0, DT)
     assert first == pytest.approx(-0.9 + TURNED_RAD, rel=0.01)
     for _ in range(60):
-        held = turn.update(True, 0.5, 0.0, DT)  # only how it was turned at first counts
+        held = hold_turn(turn, True, 0.5, 0.0, DT)  # only how it was turned at first counts
     assert 0.75 * first > held > first
     for _ in range(30):
-        held = turn.update(False, 0.5, 0.0, DT)
+        held = hold_turn(turn, False, 0.5, 0.0, DT)
     assert abs(held) < 0.001
-    assert turn.update(True, 0.5 * TURNED_RAD, 0.0, DT) == 0.0  # as good as straight
+    assert hold_turn(turn, True, 0.5 * TURNED_RAD, 0.0, DT) == 0.0  # as good as straight
 
 
 def test_a_foot_that_pivots_where_it_stands_is_not_swung_aside(robot: RobotModel, person: Person):
@@ -240,9 +240,9 @@ def test_a_foot_that_pivots_where_it_stands_is_not_swung_aside(robot: RobotModel
         used(retargeter.update(pose._replace(pos_w=pos, quat_w=quat)))
         target_map = retargeter.target_map
         assert target_map is not None and target_map.matches[row].human == "LeftFoot"
-        places.append(target_map(pose._replace(pos_w=pos, quat_w=quat)).pos[row, :2])
+        places.append(target_map(pose._replace(pos_w=pos, quat_w=quat)).pos[row, :2].copy())
     assert np.ptp(np.array(places), axis=0).max() < 0.001
-    target_map.sideways.clear()  # by the foot's own heading it would have gone far
+    target_map.sideways[:] = math.nan  # by the foot's own heading it would have gone far
     swung = target_map(pose._replace(pos_w=pos, quat_w=quat)).pos[row, :2] - places[-1]
     assert np.linalg.norm(swung) > 0.03
 
@@ -255,7 +255,7 @@ def test_a_foot_in_the_air_comes_to_the_side_of_the_pelvis(robot: RobotModel, pe
         used(retargeter.update(person(yaw=yaw, z=0.3 if i > 5 else 0.0, t_s=1 + i * DT, seq=i)))
     contacts = retargeter._contacts
     assert contacts is not None
-    for sideways in contacts.sideways.values():
+    for sideways in contacts.sideways:
         np.testing.assert_allclose(sideways, (-1.0, 0.0), atol=0.02)
 
 

@@ -1,0 +1,17 @@
+"""Functions that both paths run: compiled here as they stand, interpreted by the numpy path."""
+
+from __future__ import annotations
+
+from numba.extending import register_jitable
+
+from teleopd.service.retarget import capsules, floor, foot, grounding, stance, targets, toe_lock
+
+for _function in (
+    capsules.facing_at, capsules.closest, capsules.overlap_ends,
+    floor.smoothstep, floor.follow_floor, floor._rate, floor.clearance, floor.whole_body, floor.of_foot,
+    foot.flatten, foot.place, foot.lowest, foot.see_robot, foot.keep_turn, foot.matrix,
+    grounding.face, grounding.stand, grounding._judge, grounding._lock,
+    stance.following, stance.measure_speed, stance.judge_stance, targets.levelled, toe_lock.followed,
+    toe_lock.forget_turn, toe_lock.hold_turn, toe_lock.ankle_shift, toe_lock.lock_toe, toe_lock._hold,
+):  # fmt: skip
+    register_jitable(_function)
