@@ -51,12 +51,12 @@ def follow_floor(
     flat = tilt_rad < FLAT_RAD and toe < ANKLE_MARGIN_M and ankle < ANKLE_MARGIN_M
     if speed_m_s[0] < REST_M_S:
         down = DOWN_PER_S if flat else UP_PER_S  # a toe that carries a kneeling person dips below where it stands
-        floor.toe_z += toe * _rate(toe, upright and toe < TOE_MARGIN_M, dt_s, down)
+        floor.toe_z += toe * rate(toe, upright and toe < TOE_MARGIN_M, dt_s, down)
     if speed_m_s[1] < REST_M_S:
-        floor.ankle_z += ankle * _rate(ankle, upright and flat, dt_s, DOWN_PER_S)
+        floor.ankle_z += ankle * rate(ankle, upright and flat, dt_s, DOWN_PER_S)
 
 
-def _rate(error: float, may_rise: bool, dt_s: float, down_per_s: float) -> float:
+def rate(error: float, may_rise: bool, dt_s: float, down_per_s: float) -> float:
     """Share of `error` that the floor follows in one frame."""
     if error < 0.0:
         return min(1.0, down_per_s * dt_s)

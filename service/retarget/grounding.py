@@ -59,19 +59,19 @@ def stand(
     for foot in feet:
         foot.lacking_m, foot.standing = 0.0, False
         if foot.seen:
-            _judge(foot, feet, ground.upright, scale, follow, flattening, dt_s)
+            judge_foot(foot, feet, ground.upright, scale, follow, flattening, dt_s)
     left, right = feet[0], feet[1]
     shift = whole_body(ground, (left.lacking_m, right.lacking_m), (left.standing, right.standing), dt_s)
     shift *= smoothstep(height, SHIFTED_BELOW, SHIFTED_ABOVE)
     for foot in feet:
-        _lock(foot, dt_s)
+        lock_foot(foot, dt_s)
         foot.pos[2] += shift + (of_foot(foot.lacking_m, shift) if foot.seen else 0.0)
         if foot.robot.known:  # an ankle at its limits turns its foot otherwise: what is asked fits that too
             foot.pos[2] = max(foot.pos[2], -foot.robot.low_m - SETTLES_M)
     return shift
 
 
-def _judge(
+def judge_foot(
     foot: FootContact, feet: Sequence[FootContact], upright: bool, scale: float, follow: float, flattening: float,
     dt_s: float,
 ) -> None:  # fmt: skip
@@ -93,7 +93,7 @@ def _judge(
     foot.standing = toe_speed < STANDS_M_S and wanted < STANDING_CLEARANCE_M
 
 
-def _lock(foot: FootContact, dt_s: float) -> None:
+def lock_foot(foot: FootContact, dt_s: float) -> None:
     """One foot's lock, from the toe of its target and the robot's toe of the frame before."""
     target = foot.target_toe[0], foot.target_toe[1]
     if foot.seen:

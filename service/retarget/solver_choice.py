@@ -60,8 +60,9 @@ def parts(name: SolverName) -> Parts:
     if wanted == "fast":
         return plain
     try:
+        from teleopd.service.retarget.compiled.contacts import CompiledContacts
         from teleopd.service.retarget.compiled.solver import CompiledSolver
-        from teleopd.service.retarget.compiled.targets import CompiledContacts, CompiledTargetMap
+        from teleopd.service.retarget.compiled.targets import CompiledTargetMap
     except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: numba finds nowhere to keep what it compiles
         if name == "auto":
             return plain

@@ -92,7 +92,7 @@ def lock_toe(
     `pace_m_s` of the person's toe, see `Stance.pace_m_s`.
     """
     if stands:
-        _hold(lock, target, toe, dt_s, followed(pace_m_s))
+        hold_toe(lock, target, toe, dt_s, followed(pace_m_s))
         lock.weight = min(1.0, lock.weight + dt_s / RAMP_S)
     else:
         keep = math.exp(-dt_s / RELEASE_S)
@@ -102,7 +102,7 @@ def lock_toe(
     lock.target[0], lock.target[1] = target
 
 
-def _hold(lock: ToeLock, target: tuple[float, float], toe: tuple[float, float], dt_s: float, free: float) -> None:
+def hold_toe(lock: ToeLock, target: tuple[float, float], toe: tuple[float, float], dt_s: float, free: float) -> None:
     """`free`: share of the target's motion that is followed, and of a release's fading."""
     x, y = toe
     if lock.anchored:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from teleopd.robots.model import IntArray
+from teleopd.service.retarget.compiled.contacts import CompiledContacts
 from teleopd.service.retarget.compiled.layout import table
 from teleopd.service.retarget.compiled.parts import Asked, Bounds, Feet, Frame, Stacked, scratch
 from teleopd.service.retarget.compiled.records import FOOT, GROUND
 from teleopd.service.retarget.compiled.steps import steps
-from teleopd.service.retarget.compiled.targets import CompiledContacts
 from teleopd.service.retarget.compiled.tree import place_of, tree_of
 from teleopd.service.retarget.contacts import Contacts
 from teleopd.service.retarget.kinematics import Kinematics
@@ -20,7 +20,7 @@ from teleopd.service.retarget.tracking_rows import Buffers
 
 
 class CompiledSolver(FastSolver):
-    """The first one of a new version compiles, which takes half a minute; `cache.py` says where it is kept."""
+    """Importing this for the first time compiles, which takes half a minute; `cache.py` says where it is kept."""
 
     def __init__(
         self, kinematics: Kinematics, matches: tuple[Match, ...], body_ids: IntArray, stages: Stages,
@@ -35,7 +35,6 @@ class CompiledSolver(FastSolver):
         self._frame, m = frame, len(matches)
         self._asked = np.zeros((m, 3)), np.zeros((m, 4)), np.zeros(m, dtype=np.bool_)
         self._bind()
-        steps(self._tables[id(self._follow)], self._settings.damping, 0.0, 0.0, 0, False, False)  # loads or compiles it
 
     def stand_on(self, contacts: Contacts | None) -> None:
         """See `IkSolver.stand_on`."""

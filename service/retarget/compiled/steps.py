@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from teleopd.service.retarget.compiled.jit import compiled
+from teleopd.service.retarget.compiled.jit import compiled, entry
 from teleopd.service.retarget.compiled.layout import (
     asked_at,
     bounds_at,
@@ -115,7 +115,7 @@ def moves_far(step: Any) -> bool:
     return False
 
 
-@compiled
+@entry(", float64, float64, float64, int64, boolean, boolean")
 def steps(
     where: Any, damping: float, reach: float, share: float, count: int, first: bool, constrained: bool
 ) -> None:  # fmt: skip

@@ -18,9 +18,9 @@ from teleopd.robots.model import Array, RobotModel
 from teleopd.service.dataset.retarget_clip import pose_of
 from teleopd.service.retarget import capsules, solver_choice
 from teleopd.service.retarget.compiled import cache, memory
+from teleopd.service.retarget.compiled.contacts import CompiledContacts
 from teleopd.service.retarget.compiled.quadratic import box_qp
 from teleopd.service.retarget.compiled.records import FOOT, write
-from teleopd.service.retarget.compiled.targets import CompiledContacts
 from teleopd.service.retarget.compiled.tree import forward, integrate, moves, place_of, tree_of
 from teleopd.service.retarget.floor import SourceFloor
 from teleopd.service.retarget.foot import FootContact
