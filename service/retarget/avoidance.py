@@ -83,9 +83,10 @@ class Avoidance:
             facing = closest(at[a], axes[a], halves[a], at[b], axes[b], halves[b])
             if CROSSED_M < facing[0] < self._surfaces[i] + NEAR_M:  # axes that cross do not say where out is
                 found.append((facing[0] - self._surfaces[i], i, facing))
+        found.sort()
+        found = self._doubled(found[:MOST], at, axes)
         if found:
-            found.sort()
-            self._append(rows, self._doubled(found[:MOST], at, axes))
+            self._append(rows, found)
 
     def _doubled(
         self, found: list[tuple[float, int, Facing]], at: list[list[float]], axes: list[list[float]]

@@ -72,6 +72,23 @@ def test_parallel_segments_face_each_other_between_the_ends_of_their_overlap():
     assert [distance for distance, _, _ in ends] == pytest.approx([0.1, 0.1])
 
 
+def test_nearly_parallel_capsules_that_are_near_between_their_ends_alone_make_no_row(kinematics: Kinematics):
+    """Two that cross at 20 degrees, just near enough in the middle and not at any end, with nothing else near."""
+    data = mujoco.MjData(kinematics.model)
+    avoidance = Avoidance(kinematics, data, (KeepApart(("left_forearm",), ("left_thigh",)),))
+    a, b = int(avoidance.first[0]), int(avoidance.second[0])
+    surface, tilt = kinematics.radii[a] + kinematics.radii[b], np.radians(20.0)
+    data.geom_xmat[[a, b]] = np.eye(3).reshape(-1)
+    data.geom_xmat[b] = [1.0, 0.0, 0.0, 0.0, np.cos(tilt), -np.sin(tilt), 0.0, np.sin(tilt), np.cos(tilt)]
+    nv, capacity = kinematics.model.nv, MOST
+    rows = Rows(np.zeros((capacity, nv)), np.zeros(capacity), np.zeros(capacity))
+    for gap, expected in ((NEAR_M - 1e-6, 0), (0.0, 2)):
+        data.geom_xpos[a], data.geom_xpos[b] = (0.0, 0.0, 0.0), (surface + gap, 0.0, 0.0)
+        rows.start(0)
+        avoidance.measure(rows)
+        assert rows.count == expected
+
+
 def test_pairs_are_counted_once_and_a_wrong_name_says_the_nearest(kinematics: Kinematics):
     entry = KeepApart(("left_hand", "right_hand"), ("pelvis", "left_hand", "right_hand"))
     names = [{kinematics.capsule_names[i] for i in pair} for pair in capsule_pairs(kinematics, (entry, entry))]
