@@ -8,7 +8,9 @@ made up partly by moving the whole body (what is common and lasting) and for the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from teleopd.service.retarget.stance import Noise
 
 REST_M_S = 0.30
 """Slower toes and ankles tell where the floor is [m/s]."""
@@ -77,6 +79,7 @@ class Ground:
     started: bool = False
     upright: bool = True
     """Else the person falls, lies or crawls."""
+    noise: Noise = field(default_factory=Noise)
 
 
 def whole_body(ground: Ground, lacking_m: tuple[float, float], standing: tuple[bool, bool], dt_s: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from teleopd.robots.model import Array
 from teleopd.service.retarget.floor import SourceFloor, smoothstep
-from teleopd.service.retarget.stance import Point, Speed, Stance, forget_speed, forget_stance
+from teleopd.service.retarget.stance import Length, Point, Speed, Stance, forget_speed, forget_stance
 from teleopd.service.retarget.toe_lock import LEASH_M, HeldTurn, ToeLock, forget_turn, hold_turn, release_toe
 
 FLAT_LOW_M, FLAT_HIGH_M = 0.015, 0.05
@@ -64,6 +64,7 @@ class FootContact:
     turn: HeldTurn = field(default_factory=HeldTurn)
     toe_speed: Speed = field(default_factory=Speed)
     ankle_speed: Speed = field(default_factory=Speed)
+    length: Length = field(default_factory=Length)
     robot: RobotFoot = field(default_factory=RobotFoot)
     flatness: float = 0.0
     target_toe: Point = _zeros(2)
@@ -104,7 +105,7 @@ def forget_foot(foot: FootContact) -> None:
     forget_turn(foot.turn)
     forget_speed(foot.toe_speed)
     forget_speed(foot.ankle_speed)
-    foot.flatness = 0.0
+    foot.flatness, foot.length.started = 0.0, False
     foot.robot.known = foot.faced = False
 
 

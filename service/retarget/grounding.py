@@ -15,7 +15,7 @@ from teleopd.service.retarget.floor import (
     whole_body,
 )
 from teleopd.service.retarget.foot import FootContact, Quat, flatten, keep_turn, place
-from teleopd.service.retarget.stance import STANDS_M_S, following, judge_stance, measure_speed
+from teleopd.service.retarget.stance import STANDS_M_S, following, judge_stance, learn_noise, measure_speed
 from teleopd.service.retarget.targets import levelled
 from teleopd.service.retarget.toe_lock import followed, lock_toe
 
@@ -59,7 +59,7 @@ def stand(
     for foot in feet:
         foot.lacking_m, foot.standing = 0.0, False
         if foot.seen:
-            judge_foot(foot, feet, ground.upright, scale, follow, flattening, dt_s)
+            judge_foot(foot, feet, ground, scale, follow, flattening, dt_s)
     left, right = feet[0], feet[1]
     shift = whole_body(ground, (left.lacking_m, right.lacking_m), (left.standing, right.standing), dt_s)
     shift *= smoothstep(height, SHIFTED_BELOW, SHIFTED_ABOVE)
@@ -72,11 +72,11 @@ def stand(
 
 
 def judge_foot(
-    foot: FootContact, feet: Sequence[FootContact], upright: bool, scale: float, follow: float, flattening: float,
+    foot: FootContact, feet: Sequence[FootContact], ground: Ground, scale: float, follow: float, flattening: float,
     dt_s: float,
 ) -> None:  # fmt: skip
     """One foot that is seen: its floor, its stance, its target in all but height."""
-    toe, ankle = foot.human_toe_w, foot.human_ankle_w
+    toe, ankle, upright = foot.human_toe_w, foot.human_ankle_w, ground.upright
     toe_speed = measure_speed(foot.toe_speed, toe, follow, dt_s)
     ankle_speed = measure_speed(foot.ankle_speed, ankle, follow, dt_s)
     up = 1.0 - 2.0 * (foot.quat[1] * foot.quat[1] + foot.quat[2] * foot.quat[2])
@@ -84,7 +84,9 @@ def judge_foot(
     follow_floor(foot.floor, (toe[2], ankle[2]), (toe_speed, ankle_speed), tilt, upright, dt_s)
     ankle_floor = min(feet[0].floor.ankle_z, feet[1].floor.ankle_z)  # a raised heel held still would pass for flat
     above = toe[2] - foot.floor.toe_z, ankle[2] - ankle_floor
-    judge_stance(foot.stance, foot.toe_speed, above[0], upright)
+    x, y, z = toe[0] - ankle[0], toe[1] - ankle[1], toe[2] - ankle[2]
+    learn_noise(ground.noise, foot.length, math.sqrt(x * x + y * y + z * z), follow)
+    judge_stance(foot.stance, foot.toe_speed, ground.noise, above[0], upright, dt_s)
     flat = flatten(foot, tilt, above, upright, flattening)
     low = place(foot, flat)
     keep_turn(foot, flat, dt_s)

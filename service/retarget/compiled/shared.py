@@ -11,7 +11,8 @@ for _function in (
     floor.smoothstep, floor.follow_floor, floor.rate, floor.clearance, floor.whole_body, floor.of_foot,
     foot.flatten, foot.place, foot.lowest, foot.see_robot, foot.keep_turn, foot.matrix,
     grounding.face, grounding.stand, grounding.judge_foot, grounding.lock_foot,
-    stance.following, stance.measure_speed, stance.judge_stance, targets.levelled, toe_lock.followed,
+    stance.following, stance.measure_speed, stance.judge_stance, stance.strayed, stance.learn_noise,
+    targets.levelled, toe_lock.followed,
     toe_lock.forget_turn, toe_lock.hold_turn, toe_lock.ankle_shift, toe_lock.lock_toe, toe_lock.hold_toe,
 ):  # fmt: skip
     register_jitable(_function)
