@@ -17,7 +17,7 @@ from teleopd.service.retarget.tables import SolverSettings
 
 MOST_FEET = 24
 """Two feet of up to ten sole corners and a toe each."""
-FAR_RAD = 0.15
+FAR_RAD = 0.1
 """A joint that moves by more within one step of a fall [rad]; at 30 Hz a limb falls by up to 0.67 rad a frame."""
 ROOT = 6
 """Degrees of freedom of the root, which come first."""
@@ -35,6 +35,7 @@ class Constraints:
         apart = settings.keep_apart if settings.avoidance else ()
         self.avoidance = Avoidance(kinematics, data, apart) if apart else None
         self.floor = BodyFloor(kinematics, data) if settings.contacts else None
+        self._toe_weight = settings.toe_weight
         self.feet: FeetRows | None = None
         self._contacts: Contacts | None = None
         self._first = self._floor_first = 0
@@ -48,7 +49,9 @@ class Constraints:
     def stand_on(self, contacts: Contacts | None) -> None:
         """Hold the feet where `contacts`, updated before every frame, says; None: only as the targets say."""
         self._contacts = contacts
-        self.feet = FeetRows(contacts.feet, self._model, self._data) if contacts is not None else None
+        self.feet = None
+        if contacts is not None:
+            self.feet = FeetRows(contacts.feet, self._model, self._data, self._toe_weight)
         self.rows.reset()
         self._first = 0
         if self.feet is not None:

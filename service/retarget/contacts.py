@@ -16,10 +16,28 @@ from teleopd.drivers.human_pose import HumanPose
 from teleopd.robots.model import Array
 from teleopd.service.retarget.calibration import Calibration
 from teleopd.service.retarget.floor import Ground, SourceFloor
-from teleopd.service.retarget.foot import FootContact, Quat, forget_foot
+from teleopd.service.retarget.foot import FootContact, Quat, forget_foot, matrix
 from teleopd.service.retarget.grounding import face, stand
 from teleopd.service.retarget.kinematics import Kinematics
+from teleopd.service.retarget.stance import Point
 from teleopd.service.retarget.targets import TargetMap, Targets
+
+SEAT = ("pelvis", "left_hip", "right_hip")
+"""Capsules that touch the floor when a robot sits, whatever its joints are."""
+
+
+def seat_of(kinematics: Kinematics) -> list[Point]:
+    """Spheres at the ends of these capsules: centres in the pelvis' frame with all joints at 0, and radii [m]."""
+    pos, quat = kinematics.bodies(np.zeros(kinematics.robot.n))
+    model, balls = kinematics.model, []
+    for geom, name in enumerate(kinematics.capsule_names):
+        if name in SEAT:
+            body = int(model.geom_bodyid[geom])
+            along = np.array(matrix(tuple(model.geom_quat[geom].tolist())))[2::3] * kinematics.half_lengths[geom]
+            turn = np.array(matrix(tuple(quat[body].tolist()))).reshape(3, 3)
+            for end in (model.geom_pos[geom] - along, model.geom_pos[geom] + along):
+                balls.append([*(pos[body] + turn @ end).tolist(), float(kinematics.radii[geom])])
+    return balls
 
 
 class Contacts:
@@ -29,18 +47,18 @@ class Contacts:
         self, target_map: TargetMap, kinematics: Kinematics, calibration: Calibration, feet: list[tuple[int, int]]
     ) -> None:
         """`feet`: toe and ankle among the skeleton's bodies, left first."""
-        self._points, self._scale = np.array(feet).reshape(-1), target_map.leg_scale
-        self._root, self._standing_m = target_map.root_row, kinematics.robot.stand_height_m
+        scale, seat = target_map.leg_scale, seat_of(kinematics)
+        self._points, self._root = np.array(feet).reshape(-1), target_map.root_row
         self.feet = tuple(
             FootContact.of(
                 row, body, soles, target_map.sole_radius_m,
-                self._scale * (calibration.rest_pos[toe] - calibration.rest_pos[ankle]),
-                SourceFloor(calibration.floor_z, calibration.ankle_z), self._scale,
+                scale * (calibration.rest_pos[toe] - calibration.rest_pos[ankle]),
+                SourceFloor(calibration.floor_z, calibration.ankle_z), scale,
             )
             for (row, body, soles), (toe, ankle) in zip(target_map.foot_soles(), feet, strict=True)
         )  # fmt: skip
         """Left first."""
-        self.ground = Ground()
+        self.ground = Ground(kinematics.robot.stand_height_m, scale, seat)
         self._rows = np.array([self._root, *(foot.row for foot in self.feet)])
         self.sideways: Array = np.full((len(feet), 2), math.nan)
         """Where `TargetMap` is to move each foot sideways, world xy: to the pelvis' left as it was when the foot came
@@ -70,8 +88,9 @@ class Contacts:
             foot.seen = seen[2 * k] and seen[2 * k + 1]
             foot.human_toe_w, foot.human_ankle_w = points[2 * k], points[2 * k + 1]
             foot.pos, foot.quat = pos[k + 1], quat[k + 1]
-        shift = stand(self.ground, self.feet, quat[0], pos[0][2] / self._standing_m, self._scale, dt_s)
+        shift, pelvis_z = stand(self.ground, self.feet, quat[0], pos[0][2], dt_s)
         targets.pos[:, 2] += shift
+        targets.pos[self._root, 2] = pelvis_z
         for k, foot in enumerate(self.feet):
             targets.pos[foot.row], targets.quat[foot.row] = foot.pos, foot.quat
             self.sideways[k] = foot.left

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from teleopd.service.retarget.stance import Noise
+from teleopd.service.retarget.stance import Noise, Point
 
 REST_M_S = 0.30
 """Slower toes and ankles tell where the floor is [m/s]."""
@@ -74,6 +74,12 @@ def clearance(toe_above_m: float, ankle_above_m: float, scale: float) -> float:
 class Ground:
     """What both feet have in common."""
 
+    standing_m: float
+    """Height of the robot's pelvis as it stands [m]."""
+    scale: float
+    """The robot's leg over the person's."""
+    seat: list[Point]
+    """Of the spheres a robot sits on, centres in the pelvis' frame and radii [m]."""
     shift_m: float = 0.0
     """The whole body is moved up by this to where the feet stand [m]."""
     started: bool = False
@@ -95,6 +101,16 @@ def whole_body(ground: Ground, lacking_m: tuple[float, float], standing: tuple[b
     if standing[1]:
         ground.shift_m += (right - ground.shift_m) * share
     return ground.shift_m
+
+
+def lowest_of_seat(ground: Ground, pelvis: tuple[float, float, float, float]) -> float:
+    """Lowest point of the robot's seat above the origin of a pelvis turned so, wxyz [m]."""
+    w, x, y, z = pelvis
+    ux, uy, uz = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
+    low = math.inf
+    for ball in ground.seat:
+        low = min(low, ux * ball[0] + uy * ball[1] + uz * ball[2] - ball[3])
+    return low
 
 
 def of_foot(lacking_m: float, whole_body_m: float) -> float:

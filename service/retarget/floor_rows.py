@@ -12,9 +12,8 @@ from teleopd.service.retarget.foot import FootContact, see_robot
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows
 
-SOLE_WEIGHT, TOE_WEIGHT, BODY_WEIGHT = 700.0, 250.0, 800.0
-"""Measured: toes at 100 to 150 slide 1.6 times as much; 400 costs jerk and sinks in falls."""
-BODY_NEAR_M = 0.10
+SOLE_WEIGHT, BODY_WEIGHT = 700.0, 800.0
+BODY_NEAR_M = 0.15
 MOST_BODY = 16
 """Ends of capsules that become rows in one frame; the lowest win."""
 
@@ -26,8 +25,11 @@ class FeetRows:
     one scatter of the r fills its matrix.
     """
 
-    def __init__(self, feet: Sequence[FootContact], model: mujoco.MjModel, data: mujoco.MjData) -> None:
-        self._feet, self._model, self._data = feet, model, data
+    def __init__(
+        self, feet: Sequence[FootContact], model: mujoco.MjModel, data: mujoco.MjData, toe_weight: float
+    ) -> None:
+        """`toe_weight` of a toe that stands [1/m]."""
+        self._feet, self._model, self._data, self.toe_weight = feet, model, data, toe_weight
         bodies = [foot.body for foot in feet for _ in range(foot.corners + 2)]
         self.stop = len(bodies)
         local = [[*foot.sole_points[: foot.corners], foot.toe, foot.toe] for foot in feet]
@@ -88,7 +90,7 @@ class FeetRows:
     def load(self, rows: Rows) -> None:
         """This frame's locks."""
         for foot, (x, y) in zip(self._feet, self._toes, strict=True):
-            rows.wanted[x] = rows.wanted[y] = (TOE_WEIGHT * foot.lock.weight) ** 2
+            rows.wanted[x] = rows.wanted[y] = (self.toe_weight * foot.lock.weight) ** 2
             self.offset[x], self.offset[y] = foot.wanted_toe[0], foot.wanted_toe[1]
 
     def set_weights(self, rows: Rows) -> None:
@@ -116,16 +118,17 @@ class BodyFloor:
     """All capsules of the robot: their ends not below the floor. Measured once a frame, in falls more often."""
 
     def __init__(self, kinematics: Kinematics, data: mujoco.MjData) -> None:
-        model = self._model = kinematics.model
         self._data, halves, radii = data, kinematics.half_lengths, kinematics.radii
         self._reach = halves + radii + BODY_NEAR_M
         self._halves, self._radii = halves.tolist(), radii.tolist()
-        self._bodies: list[int] = model.geom_bodyid.tolist()
-        self._jacobian: Array = np.zeros((3, model.nv))
-        self._point: Array = np.zeros(3)
+        self._moved_by: Array = kinematics.moved_by()[kinematics.model.geom_bodyid]
+        """1 where a degree of freedom moves a capsule."""
 
     def measure(self, rows: Rows) -> None:
-        """Append rows for the ends near or below the floor."""
+        """Append rows for the ends near or below the floor at the current kinematics (with `mj_comPos`).
+
+        A point o from the subtree's centre of mass rises with J_lin_z + (J_rot x o)_z: one product for all rows.
+        """
         data = self._data
         near = (data.geom_xpos[:, 2] < self._reach).nonzero()[0].tolist()
         found = []
@@ -134,12 +137,15 @@ class BodyFloor:
             for along in (-self._halves[geom], self._halves[geom]):
                 gap = z + along * uz - self._radii[geom]
                 if gap < BODY_NEAR_M:
-                    found.append((gap, geom, (x + along * ux, y + along * uy, z + along * uz)))
+                    found.append((gap, geom, x + along * ux, y + along * uy))
+        if not found:
+            return
         found.sort()
-        for gap, geom, end in found[:MOST_BODY]:
-            k = rows.count
-            self._point[:] = end
-            mujoco.mj_jac(self._model, data, self._jacobian, None, self._point, self._bodies[geom])
-            rows.jacobian[k] = self._jacobian[2]
-            rows.gap[k], rows.wanted[k] = gap, BODY_WEIGHT * BODY_WEIGHT
-            rows.count = k + 1
+        del found[MOST_BODY:]
+        cx, cy, _ = data.subtree_com[1].tolist()
+        k, end = rows.count, rows.count + len(found)
+        twists = np.array([[y - cy, cx - x, 0.0, 0.0, 0.0, 1.0] for _, _, x, y in found])
+        moved = np.dot(twists, data.cdof.T)
+        np.multiply(moved, self._moved_by[[geom for _, geom, _, _ in found]], out=rows.jacobian[k:end])
+        rows.gap[k:end], rows.wanted[k:end] = [gap for gap, _, _, _ in found], BODY_WEIGHT * BODY_WEIGHT
+        rows.count = end

@@ -9,7 +9,7 @@ from typing import Any
 
 from teleopd.robots.model import Array
 from teleopd.service.retarget.floor import SourceFloor, smoothstep
-from teleopd.service.retarget.stance import Length, Point, Speed, Stance, forget_speed, forget_stance
+from teleopd.service.retarget.stance import LEAVES_M_S, Length, Point, Speed, Stance, forget_speed, forget_stance
 from teleopd.service.retarget.toe_lock import LEASH_M, HeldTurn, ToeLock, forget_turn, hold_turn, release_toe
 
 FLAT_LOW_M, FLAT_HIGH_M = 0.015, 0.05
@@ -19,6 +19,13 @@ AS_IT_IS = 1e-3
 """Less flattening is none."""
 PIVOT_LOW_RAD, PIVOT_HIGH_RAD = 1.0, 1.4
 """Pitch of the foot up to which the toe, and from which on the ankle, is what is placed."""
+
+SWING = 0.5
+"""Of what the robot's foot is longer by: the middle between the person's toe and the robot's tells if a foot pivots."""
+PLANT_S = 0.06
+"""Time constant of what is placed of a foot, its toe or its ankle [s]."""
+LEVEL = 0.25
+"""Squared horizontal part of a foot's axis below which it does not say where it points."""
 
 Quat = tuple[float, float, float, float]
 
@@ -67,6 +74,14 @@ class FootContact:
     length: Length = field(default_factory=Length)
     robot: RobotFoot = field(default_factory=RobotFoot)
     flatness: float = 0.0
+    planted: float = 0.0
+    """1: the toe is what is placed, 0: the ankle."""
+    pace_m_s: float = 0.0
+    """`Stance.pace_m_s` of the middle between the person's toe and the robot's, which is farther ahead."""
+    heading: Point = _zeros(2)
+    """Where the person's foot pointed in the frame before, xy."""
+    headed: bool = False
+    """`heading` says something."""
     target_toe: Point = _zeros(2)
     wanted_toe: Point = _zeros(2)
     """Where the solver holds the toe while `lock.weight` > 0, world xy [m]."""
@@ -105,8 +120,8 @@ def forget_foot(foot: FootContact) -> None:
     forget_turn(foot.turn)
     forget_speed(foot.toe_speed)
     forget_speed(foot.ankle_speed)
-    foot.flatness, foot.length.started = 0.0, False
-    foot.robot.known = foot.faced = False
+    foot.flatness = foot.planted = 0.0
+    foot.robot.known = foot.faced = foot.headed = foot.length.started = False
 
 
 def flatten(foot: FootContact, tilt: float, above: tuple[float, float], upright: bool, follow: float) -> Quat:
@@ -131,11 +146,29 @@ def flatten(foot: FootContact, tilt: float, above: tuple[float, float], upright:
     return tw * w - tx * x - ty * y, tw * x + tx * w + ty * z, tw * y + ty * w - tx * z, tw * z + tx * y - ty * x
 
 
+def pivot(foot: FootContact, dt_s: float) -> None:
+    """Update `pace_m_s`: a toe that is farther ahead swings about the person's, which may rest, as a foot pivots."""
+    w, i, j, k = foot.quat[0], foot.quat[1], foot.quat[2], foot.quat[3]
+    x, y, turned = 1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j + w * k), 0.0
+    if foot.headed and x * x + y * y > LEVEL:
+        a, b = foot.heading[0], foot.heading[1]
+        turned = math.atan2(a * y - b * x, a * x + b * y)
+    foot.headed, foot.heading[0], foot.heading[1] = True, x, y
+    swing = SWING * (foot.toe[0] - foot.human_toe[0]) * turned / dt_s
+    foot.pace_m_s = math.hypot(foot.stance.pace_m_s, swing)
+
+
+def plant(foot: FootContact, dt_s: float) -> None:
+    """Update `planted`: what is placed of a foot in the air is its ankle."""
+    wanted = 1.0 - smoothstep(foot.stance.pace_m_s, LEAVES_M_S, 2.0 * LEAVES_M_S)
+    foot.planted += (wanted - foot.planted) * (1.0 - math.exp(-dt_s / PLANT_S))
+
+
 def place(foot: FootContact, flat: Quat) -> float:
     """Move the target's ankle for the robot's foot turned to `flat`; height of its lowest corner above the ankle [m].
 
-    The ankle moves so that the robot's toe rests where the person's does while their foot turns about it: a longer foot
-    would push its toe along as the heel comes up.
+    As far as the foot is `planted`, the ankle moves so that the robot's toe rests where the person's does while their
+    foot turns about it: a longer foot would push its toe along as the heel comes up.
     """
     a, b, c, d, e, f, g, h, i = matrix(flat)
     x, y, z = foot.toe[0], foot.toe[1], foot.toe[2]
@@ -144,7 +177,7 @@ def place(foot: FootContact, flat: Quat) -> float:
     if foot.flatness >= AS_IT_IS:
         a, b, c, d, e, f, g, h, i = matrix((foot.quat[0], foot.quat[1], foot.quat[2], foot.quat[3]))
     level = math.hypot(a, d)
-    share = 1.0 - smoothstep(math.acos(min(level, 1.0)), PIVOT_LOW_RAD, PIVOT_HIGH_RAD)
+    share = foot.planted * (1.0 - smoothstep(math.acos(min(level, 1.0)), PIVOT_LOW_RAD, PIVOT_HIGH_RAD))
     if share > 0.0:
         p, q, r = foot.human_toe[0], foot.human_toe[1], foot.human_toe[2]
         cosine, sine, x, y = a / level, d / level, x - p, y - q
@@ -180,7 +213,7 @@ def keep_turn(foot: FootContact, quat: Quat, dt_s: float) -> None:
         turn = 0.0
     else:
         missed = math.atan2(x * b - y * a, x * a + y * b)
-        turn = hold_turn(foot.turn, foot.stance.stands, missed, foot.stance.pace_m_s, dt_s)
+        turn = hold_turn(foot.turn, foot.stance.stands, missed, foot.pace_m_s, dt_s)
     w, i, j, k = quat
     if turn != 0.0:
         c, s = math.cos(turn), math.sin(turn)

@@ -118,6 +118,8 @@ class SolverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoothing: float = 45.0
     smoothing_factors: dict[str, float] = {}
     """Joint name pattern -> factor on `smoothing`; the first match counts."""
+    toe_weight: float = 250.0
+    """Of the toe of a foot that stands [1/m]; measured: less than 2.5 times the ankle's position weight slides."""
     contacts: bool = True
     """Feet lock where the person's stand, and nothing enters the floor."""
     avoidance: bool = True
@@ -278,6 +280,7 @@ def _check(table: RetargetTable, where: str) -> None:
         ("solver.damping", s.damping, 1e-6, 1e3),
         ("solver.joint_speed_limit_rad_s", s.joint_speed_limit_rad_s, 0.1, 100.0),
         ("solver.smoothing", s.smoothing, 0.0, 1e4),
+        ("solver.toe_weight", s.toe_weight, 0.0, 1e4),
         ("sole_below_foot_m", table.sole_below_foot_m, 0.0, 0.5),
         *((f"solver.smoothing_factors.'{k}'", v, 0.0, 100.0) for k, v in s.smoothing_factors.items()),
         *((f"t_pose.{k}", v, -6.3, 6.3) for k, v in table.t_pose.items()),

@@ -87,8 +87,9 @@ class Buffers:
                 x, y = ankle_shift(foot.lock)
                 self._target_pos[k, 0] += x
                 self._target_pos[k, 1] += y
-                self.weights_squared[3 * k : 3 * k + 2] *= (1.0 - YIELDS * foot.lock.weight) ** 2
-                self.weights_squared[3 * k + 2] *= (1.0 + HEIGHT_GAIN * foot.lock.weight) ** 2
+                if foot.lock.weight > 0.0:
+                    self.weights_squared[3 * k : 3 * k + 2] *= (1.0 - YIELDS * foot.lock.weight) ** 2
+                    self.weights_squared[3 * k + 2] *= (1.0 + HEIGHT_GAIN * foot.lock.weight) ** 2
 
     def update_residual(self) -> None:
         """Unweighted residual at the current kinematics [m, rad]."""

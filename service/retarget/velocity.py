@@ -66,4 +66,7 @@ class VelocityEstimator:
         turned = np.empty(3)  # log(now * then^-1): the turn in the world frame
         mujoco.mju_subQuat(turned, then[3:7] * CONJUGATE, qpos[3:7] * CONJUGATE)
         past.append((t_ns, qpos))
-        return Velocities((qpos[:3] - then[:3]) * per_s, turned * per_s, (qpos[7:] - then[7:]) * per_s)
+        turned *= per_s
+        moved = qpos - then
+        moved *= per_s
+        return Velocities(moved[:3], turned, moved[7:])

@@ -18,8 +18,8 @@ from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.targets import TargetMap, Targets
 
 
-@entry(", int64, float64, float64, float64")
-def ground_feet(where: Any, root: int, standing_m: float, scale: float, dt_s: float) -> None:
+@entry(", int64, float64")
+def ground_feet(where: Any, root: int, dt_s: float) -> None:
     """`Contacts.update`."""
     feet, ground = feet_at(where[0]), ground_at(where[1])[0]
     points, seen, pos, quat, sideways = grid(where[2]), flags(where[3]), grid(where[4]), grid(where[5]), grid(where[6])
@@ -32,9 +32,10 @@ def ground_feet(where: Any, root: int, standing_m: float, scale: float, dt_s: fl
         for j in range(4):
             foot.quat[j] = quat[foot.row, j]
     pelvis = quat[root, 0], quat[root, 1], quat[root, 2], quat[root, 3]
-    shift = stand(ground, feet, pelvis, pos[root, 2] / standing_m, scale, dt_s)
+    shift, pelvis_z = stand(ground, feet, pelvis, pos[root, 2], dt_s)
     for row in range(len(pos)):
         pos[row, 2] += shift
+    pos[root, 2] = pelvis_z
     for k in range(2):
         foot = feet[k]
         for j in range(3):
@@ -68,4 +69,4 @@ class CompiledContacts(Contacts):
         assert targets.pos is self._targets.pos
         pose.pos_w.take(self._points, axis=0, out=self._human, mode="clip")
         pose.valid.take(self._points, out=self._seen, mode="clip")
-        ground_feet(self._where, self._root, self._standing_m, self._scale, dt_s)
+        ground_feet(self._where, self._root, dt_s)

@@ -80,4 +80,4 @@ def asked_at(whole: Any) -> Any:
 @compiled
 def known_at(whole: Any) -> Any:
     t = whole[FEET:]
-    return Feet(feet_at(t[0]), ground_at(t[1]), index(t[2]), index(t[3]))
+    return Feet(feet_at(t[0]), ground_at(t[1]), index(t[2]), index(t[3]), line(t[4]))

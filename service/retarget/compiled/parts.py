@@ -79,6 +79,8 @@ class Feet(NamedTuple):
     """Of each foot, left first, its toe's two rows among the constraints'."""
     blocks: IntArray
     """Of each foot, its place among the position rows' bodies, -1 where it has none."""
+    toe_weight: Array
+    """Of toes that stand, (1,)."""
 
 
 class Stacked(NamedTuple):

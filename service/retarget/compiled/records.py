@@ -14,8 +14,10 @@ from teleopd.service.retarget.floor import Ground, SourceFloor
 from teleopd.service.retarget.foot import FootContact
 from teleopd.service.retarget.toe_lock import ToeLock
 
-MOST_CORNERS = 10
-"""Sole corners of one foot; a foot with fewer has its last one several times."""
+MOST = {"sole_points": 10, "seat": 6}
+"""Sole corners of one foot, and spheres to sit on; where there are fewer, the last is repeated."""
+NOWHERE = [0.0, 0.0, 0.0, -np.inf]
+"""A sphere that never touches the floor."""
 
 
 def record_type(example: Any) -> np.dtype[Any]:
@@ -40,18 +42,19 @@ def write(record: Any, values: Any) -> None:
         value = getattr(values, part.name)
         if is_dataclass(value):
             write(record[part.name], value)
-        elif part.name == "sole_points":
-            if len(value) > MOST_CORNERS:
-                raise ValueError(f"a sole has at most {MOST_CORNERS} corners, not {len(value)}")
-            record[part.name] = [*value, *[value[-1]] * (MOST_CORNERS - len(value))]
+        elif part.name in MOST:
+            most, value = MOST[part.name], value or [NOWHERE]
+            if len(value) > most:
+                raise ValueError(f"{part.name}: at most {most}, not {len(value)}")
+            record[part.name] = [*value, *[value[-1]] * (most - len(value))]
         else:
             record[part.name] = value
 
 
 def _blank_foot() -> FootContact:
-    nowhere = [0.0, 0.0, 0.0]
-    return FootContact(0, 0, [nowhere] * MOST_CORNERS, 0, 0.0, nowhere, nowhere, SourceFloor(0.0, 0.0), ToeLock())
+    corners, nowhere = MOST["sole_points"], [0.0, 0.0, 0.0]
+    return FootContact(0, 0, [nowhere] * corners, 0, 0.0, nowhere, nowhere, SourceFloor(0.0, 0.0), ToeLock())
 
 
 FOOT = record_type(_blank_foot())
-GROUND = record_type(Ground())
+GROUND = record_type(Ground(0.0, 0.0, [NOWHERE] * MOST["seat"]))

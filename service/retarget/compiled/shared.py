@@ -8,8 +8,9 @@ from teleopd.service.retarget import capsules, floor, foot, grounding, stance, t
 
 for _function in (
     capsules.facing_at, capsules.closest, capsules.overlap_ends,
-    floor.smoothstep, floor.follow_floor, floor.rate, floor.clearance, floor.whole_body, floor.of_foot,
-    foot.flatten, foot.place, foot.lowest, foot.see_robot, foot.keep_turn, foot.matrix,
+    floor.smoothstep, floor.follow_floor, floor.rate, floor.clearance, floor.whole_body, floor.lowest_of_seat,
+    floor.of_foot,
+    foot.flatten, foot.pivot, foot.plant, foot.place, foot.lowest, foot.see_robot, foot.keep_turn, foot.matrix,
     grounding.face, grounding.stand, grounding.judge_foot, grounding.lock_foot,
     stance.following, stance.measure_speed, stance.judge_stance, stance.strayed, stance.learn_noise,
     targets.levelled, toe_lock.followed,

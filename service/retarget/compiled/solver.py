@@ -67,10 +67,10 @@ class CompiledSolver(FastSolver):
         asked = Asked(*self._asked, position, rotation, stage.weights_squared)
         if not isinstance(contacts, CompiledContacts) or rows is None:
             none = np.zeros(0, dtype=np.intp)
-            return asked, Feet(np.zeros(0, dtype=FOOT), np.zeros(0, dtype=GROUND), none, none)
+            return asked, Feet(np.zeros(0, dtype=FOOT), np.zeros(0, dtype=GROUND), none, none, np.zeros(1))
         at = [stage.position.index(row) if row in stage.position else -1 for row in (f.row for f in contacts.feet)]
-        blocks = np.array(at, dtype=np.intp)
-        return asked, Feet(contacts.feet_records, contacts.ground_record, rows.toe_rows, blocks)
+        blocks, weight = np.array(at, dtype=np.intp), np.array([rows.toe_weight])
+        return asked, Feet(contacts.feet_records, contacts.ground_record, rows.toe_rows, blocks, weight)
 
     def _bounds_now(self) -> Bounds:
         constraints, kinematics = self._constraints, self._kinematics

@@ -23,7 +23,6 @@ from teleopd.service.retarget.compiled.quadratic import add_row, box_qp, mirror,
 from teleopd.service.retarget.compiled.rows import apart, exchange, feet, floor, take_part, track
 from teleopd.service.retarget.compiled.tree import forward, integrate
 from teleopd.service.retarget.constraints import FAR_RAD, ROOT
-from teleopd.service.retarget.floor_rows import TOE_WEIGHT
 from teleopd.service.retarget.foot import see_robot
 from teleopd.service.retarget.one_sided import EXCHANGES
 from teleopd.service.retarget.toe_lock import ankle_shift
@@ -66,7 +65,7 @@ def ask(asked: Any, known: Any, stacked: Any, bounds: Any) -> None:
             stacked.weights[3 * block + 2] *= (1.0 + HEIGHT_GAIN * lock.weight) ** 2
         for k in range(2):
             row = known.toe_rows[2 * i + k]
-            bounds.wanted[row], bounds.foot_offset[row] = (TOE_WEIGHT * lock.weight) ** 2, toe[k]
+            bounds.wanted[row], bounds.foot_offset[row] = (known.toe_weight[0] * lock.weight) ** 2, toe[k]
     if len(known.ground) and bounds.floor[0]:
         bounds.floor[0] = 1 if known.ground[0].upright else FALLING
 

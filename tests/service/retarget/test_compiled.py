@@ -198,7 +198,7 @@ def differing(values: Any, record: Any) -> list[str]:
 
 def test_a_sole_of_too_many_corners_is_refused():
     foot = FootContact(0, 0, [[0.0, 0.0, 0.0]] * 11, 11, 0.0, [0.0] * 3, [0.0] * 3, SourceFloor(0.0, 0.0), ToeLock())
-    with pytest.raises(ValueError, match="a sole has at most 10 corners, not 11"):
+    with pytest.raises(ValueError, match="sole_points: at most 10, not 11"):
         write(np.zeros(1, dtype=FOOT)[0], foot)
 
 

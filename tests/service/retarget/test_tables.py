@@ -48,7 +48,7 @@ def test_the_g1_table_names_only_bodies_that_exist(robot: RobotModel):
     table = load_table(table_path(robot))
     check_names(table, "mvn", Kinematics(robot).body_names, MVN.body_names)
     assert table.robot == robot.name
-    assert table.solver.iterations == 3 and table.solver.damping == 0.5
+    assert table.solver.iterations == 2 and table.solver.damping == 0.5
     assert set(table.t_pose) <= set(robot.joint_names)
 
 
