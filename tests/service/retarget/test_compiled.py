@@ -19,6 +19,7 @@ from teleopd.service.dataset.retarget_clip import pose_of
 from teleopd.service.retarget import capsules, solver_choice
 from teleopd.service.retarget.compiled import cache, memory
 from teleopd.service.retarget.compiled.contacts import CompiledContacts
+from teleopd.service.retarget.compiled.parts import scratch
 from teleopd.service.retarget.compiled.quadratic import box_qp
 from teleopd.service.retarget.compiled.records import FOOT, write
 from teleopd.service.retarget.compiled.tree import forward, integrate, moves, place_of, tree_of
@@ -227,6 +228,14 @@ def test_a_table_holds_what_compiled_code_can_read():
         memory.table([np.zeros(3), np.zeros((4, 4))[:, :2]])
     with pytest.raises(ValueError, match="array 0"):
         memory.table([np.zeros(3, dtype=np.float32)])
+
+
+@pytest.mark.parametrize("nv", [25, 33, 35])
+def test_the_hessian_and_its_factor_do_not_share_their_place_in_a_page(nv: int):
+    work = scratch(nv, 10)
+    assert (work.factor.ctypes.data - work.hessian.ctypes.data) % 4096 == 2048
+    work.factor[:] = 1.0
+    assert work.factor.shape == work.hessian.shape == (nv, nv) and not work.hessian.any()
 
 
 def test_auto_takes_what_is_ready(monkeypatch: pytest.MonkeyPatch):
