@@ -23,12 +23,16 @@ from teleopd.service.retarget.stance import Point
 from teleopd.service.retarget.targets import TargetMap, Targets
 
 SEAT = ("pelvis", "left_hip", "right_hip")
-"""Capsules that touch the floor when a robot sits, whatever its joints are."""
+"""Capsules that touch the floor when a robot sits."""
+SEATED_RAD = -0.5 * math.pi
+"""Pitch of the hips of who sits; the hips' capsules turn with it by up to 8 cm."""
 
 
 def seat_of(kinematics: Kinematics) -> list[Point]:
-    """Spheres at the ends of these capsules: centres in the pelvis' frame with all joints at 0, and radii [m]."""
-    pos, quat = kinematics.bodies(np.zeros(kinematics.robot.n))
+    """Spheres at the ends of these capsules as the robot sits: centres in the pelvis' frame, and radii [m]."""
+    limits = kinematics.robot.limits
+    q = np.array([SEATED_RAD if "hip_pitch" in name else 0.0 for name in kinematics.robot.joint_names])
+    pos, quat = kinematics.bodies(np.clip(q, limits.q_lower, limits.q_upper))
     model, balls = kinematics.model, []
     for geom, name in enumerate(kinematics.capsule_names):
         if name in SEAT:
@@ -71,7 +75,7 @@ class Contacts:
         return self.ground.upright
 
     def reset(self) -> None:
-        """Forget the motion, and where the robot's feet were; keep the floor."""
+        """Forget the motion, and where the robot's feet were; keep the floor and what is known of the noise."""
         self.ground.started = False
         for foot in self.feet:
             forget_foot(foot)

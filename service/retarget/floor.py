@@ -79,7 +79,7 @@ class Ground:
     scale: float
     """The robot's leg over the person's."""
     seat: list[Point]
-    """Of the spheres a robot sits on, centres in the pelvis' frame and radii [m]."""
+    """See `seat_of`: x, y, z and radius of each sphere [m]."""
     shift_m: float = 0.0
     """The whole body is moved up by this to where the feet stand [m]."""
     started: bool = False

@@ -20,8 +20,9 @@ AS_IT_IS = 1e-3
 PIVOT_LOW_RAD, PIVOT_HIGH_RAD = 1.0, 1.4
 """Pitch of the foot up to which the toe, and from which on the ankle, is what is placed."""
 
-SWING = 0.5
-"""Of what the robot's foot is longer by: the middle between the person's toe and the robot's tells if a foot pivots."""
+SWING = 0.4
+"""Of what the robot's foot is longer by, the share that counts as a foot pivots: with more an H1's foot slides in a
+kick, with less it stays behind."""
 PLANT_S = 0.06
 """Time constant of what is placed of a foot, its toe or its ankle [s]."""
 LEVEL = 0.25
@@ -77,9 +78,9 @@ class FootContact:
     planted: float = 0.0
     """1: the toe is what is placed, 0: the ankle."""
     pace_m_s: float = 0.0
-    """`Stance.pace_m_s` of the middle between the person's toe and the robot's, which is farther ahead."""
+    """`Stance.pace_m_s`, and what the robot's toe, which is farther ahead, swings about the person's [m/s]."""
     heading: Point = _zeros(2)
-    """Where the person's foot pointed in the frame before, xy."""
+    """Where the person's foot points, low-passed, xy."""
     headed: bool = False
     """`heading` says something."""
     target_toe: Point = _zeros(2)
@@ -115,13 +116,19 @@ class FootContact:
 
 def forget_foot(foot: FootContact) -> None:
     """Forget the motion; the floor stays."""
-    forget_stance(foot.stance)
+    lose_foot(foot)
     release_toe(foot.lock)
+    foot.flatness = foot.planted = 0.0
+    foot.robot.known = foot.faced = False
+
+
+def lose_foot(foot: FootContact) -> None:
+    """The person's foot is not tracked: what speeds, stance and turn were says nothing of where it is seen again."""
+    forget_stance(foot.stance)
     forget_turn(foot.turn)
     forget_speed(foot.toe_speed)
     forget_speed(foot.ankle_speed)
-    foot.flatness = foot.planted = 0.0
-    foot.robot.known = foot.faced = foot.headed = foot.length.started = False
+    foot.headed = foot.length.started = False
 
 
 def flatten(foot: FootContact, tilt: float, above: tuple[float, float], upright: bool, follow: float) -> Quat:
@@ -146,14 +153,18 @@ def flatten(foot: FootContact, tilt: float, above: tuple[float, float], upright:
     return tw * w - tx * x - ty * y, tw * x + tx * w + ty * z, tw * y + ty * w - tx * z, tw * z + tx * y - ty * x
 
 
-def pivot(foot: FootContact, dt_s: float) -> None:
-    """Update `pace_m_s`: a toe that is farther ahead swings about the person's, which may rest, as a foot pivots."""
+def pivot(foot: FootContact, follow: float, dt_s: float) -> None:
+    """Update `pace_m_s`: a toe that is farther ahead swings about the person's, which may rest, as a foot pivots.
+
+    `follow` as for `measure_speed`: frame by frame 1 degree of noise would pass for a pivot.
+    """
     w, i, j, k = foot.quat[0], foot.quat[1], foot.quat[2], foot.quat[3]
-    x, y, turned = 1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j + w * k), 0.0
-    if foot.headed and x * x + y * y > LEVEL:
-        a, b = foot.heading[0], foot.heading[1]
+    x, y, a, b, turned = 1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j + w * k), foot.heading[0], foot.heading[1], 0.0
+    level = x * x + y * y > LEVEL
+    if level and foot.headed:
+        x, y = a + follow * (x - a), b + follow * (y - b)
         turned = math.atan2(a * y - b * x, a * x + b * y)
-    foot.headed, foot.heading[0], foot.heading[1] = True, x, y
+    foot.headed, foot.heading[0], foot.heading[1] = level, x, y
     swing = SWING * (foot.toe[0] - foot.human_toe[0]) * turned / dt_s
     foot.pace_m_s = math.hypot(foot.stance.pace_m_s, swing)
 

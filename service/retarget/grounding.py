@@ -15,7 +15,7 @@ from teleopd.service.retarget.floor import (
     smoothstep,
     whole_body,
 )
-from teleopd.service.retarget.foot import FootContact, Quat, flatten, keep_turn, pivot, place, plant
+from teleopd.service.retarget.foot import FootContact, Quat, flatten, keep_turn, lose_foot, pivot, place, plant
 from teleopd.service.retarget.stance import STANDS_M_S, following, judge_stance, learn_noise, measure_speed
 from teleopd.service.retarget.targets import levelled
 from teleopd.service.retarget.toe_lock import followed, lock_toe
@@ -67,6 +67,8 @@ def stand(
         foot.lacking_m, foot.standing = 0.0, False
         if foot.seen:
             judge_foot(foot, feet, ground, follow, flattening, dt_s)
+        else:
+            lose_foot(foot)
     left, right = feet[0], feet[1]
     shift = whole_body(ground, (left.lacking_m, right.lacking_m), (left.standing, right.standing), dt_s)
     shift *= smoothstep(height, SHIFTED_BELOW, SHIFTED_ABOVE)
@@ -96,7 +98,7 @@ def judge_foot(
     learn_noise(ground.noise, foot.length, math.sqrt(x * x + y * y + z * z), follow)
     judge_stance(foot.stance, foot.toe_speed, ground.noise, above[0], upright, dt_s)
     flat = flatten(foot, tilt, above, upright, flattening)
-    pivot(foot, dt_s)
+    pivot(foot, follow, dt_s)
     if foot.robot.known:  # a first frame tells no speed
         plant(foot, dt_s)
     low = place(foot, flat)

@@ -27,6 +27,17 @@ RATE_SMOOTHING = 0.05
 """Weight of the newest interval in the shown frame rate."""
 
 
+NOT_FINITE = "the pose has no solution: its numbers are not finite"
+
+
+def finite(pose: HumanPose) -> bool:
+    """Every tracked body has a place and an orientation; what others hold does not matter."""
+    pos, quat = pose.pos_w, pose.quat_w
+    if not pose.valid.all():
+        pos, quat = pos[pose.valid], quat[pose.valid]
+    return 0 not in np.isfinite(pos).tobytes() and 0 not in np.isfinite(quat).tobytes()
+
+
 def table_path(robot: RobotModel) -> Path:
     """Where a robot keeps its `retarget.toml`: beside its MJCF."""
     return robot.mjcf.parent / "retarget.toml"
@@ -118,6 +129,9 @@ class Retargeter:
 
         `t_content_ns` comes from the frame checks; default: this frame's receipt.
         """
+        if not finite(pose):  # only what the frame checks refuse
+            self._tracking, self.problem = False, NOT_FINITE
+            return None
         target_map = self._map_for(pose)
         if target_map is None:
             return None
@@ -130,8 +144,8 @@ class Retargeter:
             self._tracking = False
         dt_s = min(max(gap_ns * 1e-9, MIN_DT_S), MAX_DT_S)
         qpos = self._track(target_map, pose, dt_s) if self._tracking else self._acquire(target_map, pose)
-        if 0 in np.isfinite(qpos).tobytes():  # only what the frame checks refuse can do this; never publish it
-            self._tracking, self.problem = False, "the pose has no solution: its numbers are not finite"
+        if 0 in np.isfinite(qpos).tobytes():  # numbers beyond all measure; never publish it
+            self._tracking, self.problem = False, NOT_FINITE
             return None
         self._last_ns, self._pose_resets = pose.t_source_ns, pose.resets
         return self._reference(pose, qpos, t_content_ns)

@@ -70,4 +70,12 @@ def parts(name: SolverName) -> Parts:
             f"solver 'compiled' needs numba, which does not import here ({error}); pip install 'teleopd[fast]', or "
             "take solver 'fast'"
         ) from None
+    except Exception as error:  # a file of the cache that a power cut damaged: pickle raises anything
+        cache.discard()
+        if name == "auto":
+            return plain
+        raise NoCompiler(
+            f"what solver 'compiled' was compiled to cannot be read ({type(error).__name__}: {error}) and is removed; "
+            "start again, which compiles for half a minute, or take solver 'fast'"
+        ) from None
     return Parts(CompiledSolver, CompiledTargetMap, CompiledContacts)

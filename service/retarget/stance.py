@@ -104,7 +104,7 @@ def learn_noise(noise: Noise, length: Length, length_m: float, follow: float) ->
     """One foot is `length_m` from toe to ankle; `follow` as for `measure_speed`."""
     change, low = length_m - length.last_m, follow * (length_m - length.smooth_m)
     length.last_m = length_m
-    if not length.started or abs(change) > STRETCH_M:
+    if not (length.started and abs(change) <= STRETCH_M):
         length.started, length.smooth_m = True, length_m
         return
     length.smooth_m += low

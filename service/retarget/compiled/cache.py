@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def folder() -> Path:
         digest.update(source.read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "teleopd" / f"compiled-{digest.hexdigest()[:16]}"
+
+
+def discard() -> None:
+    """Remove what an earlier run compiled: a file that a power cut damaged would be read again at every start."""
+    shutil.rmtree(folder(), ignore_errors=True)
 
 
 def is_ready() -> bool:

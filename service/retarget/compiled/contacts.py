@@ -66,7 +66,8 @@ class CompiledContacts(Contacts):
 
     def update(self, pose: HumanPose, targets: Targets, dt_s: float) -> None:
         """See `Contacts.update`."""
-        assert targets.pos is self._targets.pos
-        pose.pos_w.take(self._points, axis=0, out=self._human, mode="clip")
-        pose.valid.take(self._points, out=self._seen, mode="clip")
+        if targets is not self._targets:
+            raise ValueError("these contacts correct the targets of the map that they were made for")
+        self._human[:] = pose.pos_w.take(self._points, axis=0)
+        self._seen[:] = pose.valid.take(self._points)
         ground_feet(self._where, self._root, dt_s)

@@ -18,6 +18,8 @@ SUFFICIENT, SHORTER, SHORTEST = 0.1, 0.5, 0.1
 """Armijo's share of the promised decrease, how the line search shortens, and where it gives way to another step."""
 FLAT, NEARLY_FLAT = 1e-20, 1e-10
 """Decrease promised by a Newton step below which the minimum is reached, or is too small to be seen in the value."""
+ROUNDING = 1e-13
+"""Share of the value that rounding may add to it."""
 
 
 @compiled
@@ -153,7 +155,8 @@ def _choose(x: Any, slope: Any, lower: Any, upper: Any, held: Any, free: Any, be
 
 @compiled
 def _projected(problem: Any, x: Any, value: float, promised: float, count: int, work: Any) -> Any:
-    """Into `trial`: x after the step or a part of it, put back into the box; its value, and whether that will do."""
+    """Into `trial`: x after the step or a part of it, put back into the box; its value and the part, 0 where none will
+    do."""
     hessian, gradient, lower, upper = problem
     _, search, trial, free, slope = work
     length, new = 1.0, value
@@ -166,10 +169,11 @@ def _projected(problem: Any, x: Any, value: float, promised: float, count: int, 
             trial[i] = min(max(x[i] + length * search[a], lower[i]), upper[i])
             moved += slope[i] * (trial[i] - x[i])
         new = _value(hessian, gradient, trial)
-        if moved < 0.0 and (value - new >= -SUFFICIENT * moved or promised < NEARLY_FLAT):
-            return new, True
+        flat = promised < NEARLY_FLAT and new <= value + ROUNDING * abs(value)
+        if moved < 0.0 and (flat or value - new >= -SUFFICIENT * moved):
+            return new, length
         length *= SHORTER
-    return new, False
+    return new, 0.0
 
 
 @compiled
@@ -200,7 +204,8 @@ def box_qp(hessian: Any, gradient: Any, lower: Any, upper: Any, x: Any, work: An
     """Minimise x^T H x / 2 + g^T x within lower <= x <= upper, starting from 0, which must lie inside; into `x`.
 
     `work`: scratch (factor (nv, nv), search (nv,), trial (nv,), free (nv,) int, slope (nv,)). False where the free
-    part of H is not positive definite.
+    part of H is not positive definite, or a number is not finite. A decrease below `FLAT` is not looked for; after
+    `MOST_STEPS` x is the best point found.
 
     A projected step lowers the value unless a coordinate is near a bound that the step goes far beyond; then the step
     is taken as far as that bound, as active-set methods do, and the coordinate stays there until nothing else is to be
@@ -209,7 +214,7 @@ def box_qp(hessian: Any, gradient: Any, lower: Any, upper: Any, x: Any, work: An
     problem = hessian, gradient, lower, upper
     factor, search, trial, free, slope = work
     held, any_held, before, value = np.zeros(len(x), dtype=np.bool_), False, -1, 0.0
-    promised = np.inf
+    promised, length = np.inf, 0.0
     x[:] = 0.0
     for _ in range(MOST_STEPS):
         _slope(hessian, gradient, x, slope)
@@ -221,14 +226,16 @@ def box_qp(hessian: Any, gradient: Any, lower: Any, upper: Any, x: Any, work: An
         last, promised = promised, 0.0
         for a in range(count):
             promised -= search[a] * slope[free[a]]
-        rounding = not changed and SHORTER * last < promised < NEARLY_FLAT  # a second full step finds nothing else
+        if not math.isfinite(promised):
+            return False
+        rounding = length == 1.0 and not changed and SHORTER * last < promised < NEARLY_FLAT  # nothing else is found
         if rounding or not promised > FLAT:
             if not any_held:
                 return True
             held[:], any_held = False, False
             continue
-        new, found = _projected(problem, x, value, promised, count, work)
-        if not found:
+        new, length = _projected(problem, x, value, promised, count, work)
+        if length == 0.0:
             any_held = True
             if not _to_first_bound(problem, x, count, held, work):
                 continue

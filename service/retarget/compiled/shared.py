@@ -6,14 +6,16 @@ from numba.extending import register_jitable
 
 from teleopd.service.retarget import capsules, floor, foot, grounding, stance, targets, toe_lock
 
-for _function in (
+SHARED = (
     capsules.facing_at, capsules.closest, capsules.overlap_ends,
     floor.smoothstep, floor.follow_floor, floor.rate, floor.clearance, floor.whole_body, floor.lowest_of_seat,
     floor.of_foot,
-    foot.flatten, foot.pivot, foot.plant, foot.place, foot.lowest, foot.see_robot, foot.keep_turn, foot.matrix,
+    foot.lose_foot, foot.flatten, foot.pivot, foot.plant, foot.place, foot.lowest, foot.see_robot, foot.keep_turn,
+    foot.matrix,
     grounding.face, grounding.stand, grounding.judge_foot, grounding.lock_foot,
     stance.following, stance.measure_speed, stance.judge_stance, stance.strayed, stance.learn_noise,
-    targets.levelled, toe_lock.followed,
+    stance.forget_speed, stance.forget_stance, targets.levelled, toe_lock.followed,
     toe_lock.forget_turn, toe_lock.hold_turn, toe_lock.ankle_shift, toe_lock.lock_toe, toe_lock.hold_toe,
-):  # fmt: skip
+)  # fmt: skip
+for _function in SHARED:
     register_jitable(_function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,14 @@ def correct(jacobian: Any, bounds: Any, count: int, work: Any) -> bool:
 
 
 @compiled
+def spoil(qpos: Any, work: Any) -> None:
+    """Make a configuration not finite where the problem was not: nobody is to take it for a solution."""
+    for each in work.gradient:
+        if not math.isfinite(each):
+            qpos[:] = math.nan
+
+
+@compiled
 def moves_far(step: Any) -> bool:
     """A joint moves farther than one linearisation of the floor sees."""
     for dof in range(ROOT, len(step)):
@@ -140,6 +149,7 @@ def steps(
         normal_equations(tree, stacked, rows, rows + near, work.hessian, work.gradient)
         regularise(tree, qpos, frame, (damping, reach, share), work)
         if not solve(work):
+            spoil(qpos, work)
             break
         if constrained:
             if not correct(own, bounds, near, work):

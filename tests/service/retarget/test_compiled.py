@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +25,7 @@ from teleopd.service.retarget.compiled.contacts import CompiledContacts
 from teleopd.service.retarget.compiled.parts import scratch
 from teleopd.service.retarget.compiled.quadratic import box_qp
 from teleopd.service.retarget.compiled.records import FOOT, write
+from teleopd.service.retarget.compiled.shared import SHARED
 from teleopd.service.retarget.compiled.tree import forward, integrate, moves, place_of, tree_of
 from teleopd.service.retarget.floor import SourceFloor
 from teleopd.service.retarget.foot import FootContact
@@ -106,6 +110,35 @@ def test_the_minimum_is_found_where_weights_differ_a_thousandfold(seed: int):
     slope = hessian @ x + gradient
     pushes = np.where(x <= lower, np.minimum(slope, 0.0), np.where(x >= upper, np.maximum(slope, 0.0), slope))
     assert np.abs(pushes).max() < 1e-7 * (np.abs(gradient).max() + np.abs(hessian @ x).max())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_rows_that_say_the_same_have_a_minimum_too(seed: int):
+    """As a sole's corners do: the value is no more than at MuJoCo's, and than at any small change."""
+    rng, n = np.random.default_rng(seed), 35
+    some = rng.normal(size=(6, n)) * 10.0 ** rng.uniform(0.0, 2.9, (6, 1))
+    rows = np.concatenate((rng.normal(size=(30, n)), some, some, some + 1e-9))
+    hessian, gradient = rows.T @ rows + 0.5 * np.eye(n), 100.0 * rng.normal(size=n)
+    lower, upper = -rng.uniform(0.0, 0.3, n), rng.uniform(0.001, 0.3, n)
+    x, theirs = np.zeros(n), np.zeros(n)
+    work = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.intp), np.zeros(n)
+    assert box_qp(hessian, gradient, lower, upper, x, work)
+    mujoco.mju_boxQP(theirs, np.zeros((n, n + 7)), None, hessian, gradient, lower, upper)
+
+    def value(at: Array) -> float:
+        return float(0.5 * at @ hessian @ at + gradient @ at)
+
+    assert value(x) <= value(theirs) + 1e-9 * abs(value(theirs))
+    for _ in range(50):
+        assert value(x) <= value(np.clip(x + 1e-3 * rng.normal(size=n), lower, upper))
+
+
+def test_numbers_that_are_not_finite_have_no_minimum():
+    n = 3
+    work = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.intp), np.zeros(n)
+    for wrong in (np.nan, np.inf):
+        gradient = np.array([1.0, wrong, 0.0])
+        assert not box_qp(np.eye(n), gradient, -np.full(n, 1e10), np.full(n, 1e10), np.zeros(n), work)
 
 
 def test_a_problem_that_is_not_convex_is_refused():
@@ -253,6 +286,48 @@ def test_without_numba_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
         parts("compiled")
     monkeypatch.setattr(cache, "is_ready", lambda: True)
     assert parts("auto").solver is FastSolver
+
+
+def test_a_damaged_cache_is_removed_and_the_numpy_solver_serves(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """A power cut leaves an empty file: numba reads it on import and pickle raises."""
+    import sys
+
+    name = "teleopd.service.retarget.compiled.solver"
+
+    class Damaged:
+        def find_spec(self, asked: str, *_: object) -> None:
+            if asked == name:
+                raise EOFError("Ran out of input")
+
+    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Damaged(), *sys.meta_path])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for wanted in ("auto", "compiled"):
+        cache.folder().mkdir(parents=True)
+        (cache.folder() / "ready").touch()
+        if wanted == "auto":
+            assert parts("auto").solver is FastSolver
+        else:
+            with pytest.raises(NoCompiler, match=r"cannot be read \(EOFError: Ran .* and is removed; start again"):
+                parts("compiled")
+        assert not cache.folder().exists() and not cache.is_ready()
+
+
+def test_every_file_of_what_is_compiled_is_a_source_of_the_cache():
+    """Functions that both paths run, and the modules that the compiled ones take names from."""
+    import sys
+
+    room, files = "teleopd.service.retarget.", {inspect.getfile(function) for function in SHARED}
+    for name, module in [each for each in sys.modules.items() if each[0].startswith(room + "compiled.")]:
+        if not any(hasattr(each, "py_func") and each.__module__ == name for each in vars(module).values()):
+            continue
+        files.add(inspect.getfile(module))
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            constants = isinstance(node, ast.ImportFrom) and any(alias.name.isupper() for alias in node.names)
+            if isinstance(node, ast.ImportFrom) and constants and (node.module or "").startswith(room):
+                files.add(inspect.getfile(sys.modules[node.module or ""]))
+    missing = sorted(Path(each).name for each in files if Path(each) not in cache.SOURCES)
+    assert len(files) > 15 and missing == []
 
 
 def test_the_cache_moves_with_its_sources(tmp_path, monkeypatch: pytest.MonkeyPatch):

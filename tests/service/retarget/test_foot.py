@@ -13,12 +13,21 @@ from teleopd.robots.model import RobotModel
 from teleopd.service.retarget.contacts import seat_of
 from teleopd.service.retarget.floor import Ground, SourceFloor, clearance, follow_floor, of_foot, smoothstep, whole_body
 from teleopd.service.retarget.floor_rows import BODY_NEAR_M, MOST_BODY, BodyFloor
-from teleopd.service.retarget.foot import PLANT_S, SWING, FootContact, forget_foot, pivot, place, plant
+from teleopd.service.retarget.foot import PLANT_S, SWING, FootContact, forget_foot, lose_foot, pivot, place, plant
 from teleopd.service.retarget.grounding import CROUCHED, UPRIGHT_HEIGHT, stand
 from teleopd.service.retarget.kinematics import Kinematics
 from teleopd.service.retarget.one_sided import Rows
-from teleopd.service.retarget.stance import LEAVES_M_S
-from teleopd.service.retarget.toe_lock import LEASH_M, TURNED_RAD, HeldTurn, ToeLock, ankle_shift, hold_turn, lock_toe
+from teleopd.service.retarget.stance import LEAVES_M_S, following
+from teleopd.service.retarget.toe_lock import (
+    LEASH_M,
+    MOVES_M_S,
+    TURNED_RAD,
+    HeldTurn,
+    ToeLock,
+    ankle_shift,
+    hold_turn,
+    lock_toe,
+)
 
 DT = 1.0 / 60.0
 UP = (1.0, 0.0, 0.0, 0.0)
@@ -127,20 +136,81 @@ def foot_of_a_giant() -> FootContact:
     return foot
 
 
+def headed(yaw: float) -> list[float]:
+    return [math.cos(yaw / 2.0), 0.0, 0.0, math.sin(yaw / 2.0)]
+
+
 def test_a_longer_toe_has_the_pace_of_its_swing_as_the_foot_pivots():
     foot, rate = foot_of_a_giant(), 1.3
-    for i in range(3):
-        half = 0.5 * rate * i * DT
-        foot.quat = [math.cos(half), 0.0, 0.0, math.sin(half)]
-        pivot(foot, DT)
-        assert foot.pace_m_s == pytest.approx(SWING * LONGER_M * rate if i else 0.0)
+    for i in range(30):
+        foot.quat = headed(rate * i * DT)
+        pivot(foot, following(DT), DT)
+        assert i or foot.pace_m_s == 0.0
+    assert foot.pace_m_s == pytest.approx(SWING * LONGER_M * rate, rel=0.01)
     foot.stance.pace_m_s = 0.4
-    pivot(foot, DT)  # at rest again: the person's own toe alone counts
+    for _ in range(30):
+        pivot(foot, following(DT), DT)  # at rest again: the person's own toe alone counts
     assert foot.pace_m_s == pytest.approx(0.4)
-    forget_foot(foot)
-    foot.quat = [0.0, 0.0, 0.0, 1.0]  # turned round while nobody looked
-    pivot(foot, DT)
-    assert foot.pace_m_s == pytest.approx(0.4)
+    for forget in (forget_foot, lose_foot):
+        forget(foot)
+        foot.quat = [-foot.quat[3], 0.0, 0.0, foot.quat[0]]  # turned round while nobody looked
+        foot.stance.pace_m_s = 0.4
+        pivot(foot, following(DT), DT)
+        assert foot.pace_m_s == pytest.approx(0.4)
+    foot.quat = [math.sqrt(0.5), 0.0, -math.sqrt(0.5), 0.0]  # points at the sky: says nothing of a heading
+    pivot(foot, following(DT), DT)
+    assert not foot.headed and foot.pace_m_s == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("hz", [30.0, 60.0, 120.0, 240.0])
+def test_noise_of_a_foot_at_rest_is_no_pivot(hz: float):
+    """0.02 rad of noise; a toe that moves below `MOVES_M_S` is held."""
+    foot, rng, paces = foot_of_a_giant(), np.random.default_rng(7), []
+    for _ in range(1000):
+        foot.quat = headed(0.02 * rng.normal())
+        pivot(foot, following(1.0 / hz), 1.0 / hz)
+        paces.append(foot.pace_m_s)
+    assert max(paces) < 0.6 * MOVES_M_S
+
+
+def test_a_foot_that_pivots_about_a_resting_toe_takes_its_lock_along():
+    """Through a whole frame: the lock is at rest, the person's toe too, and the foot turns about it."""
+    ground, feet, rate = Ground(1.0, 1.0, []), [foot_of_a_giant(), foot_of_a_giant()], 8.0
+    for i in range(60):
+        for foot in feet:
+            foot.robot.known, foot.pos, foot.quat = True, [0.0, 0.0, 0.045], headed(rate * max(0, i - 30) * DT)
+        stand(ground, feet, UP, 1.0, DT)
+        if i == 29:
+            assert feet[0].stance.stands and feet[0].pace_m_s < 0.01
+    assert feet[0].stance.stands and feet[0].stance.pace_m_s < 0.01
+    assert feet[0].pace_m_s > MOVES_M_S
+
+
+def test_a_foot_that_is_seen_again_has_no_speed_from_where_it_was_lost():
+    ground, feet = Ground(1.0, 1.0, []), [foot_of_a_giant(), foot_of_a_giant()]
+    for i in range(40):
+        foot = feet[0]
+        foot.seen = not 10 <= i < 20
+        at = 0.0 if i < 10 else 0.8
+        foot.human_toe_w, foot.human_ankle_w = [at + 0.15, 0.0, 0.0], [at, 0.0, 0.05]
+        for each in feet:
+            each.robot.known, each.pos, each.quat = True, [at, 0.0, 0.045], [*UP]
+        stand(ground, feet, UP, 1.0, DT)
+        if i == 9:
+            assert foot.stance.stands
+        if 10 <= i < 20:
+            assert not foot.stance.stands
+        if i >= 20:
+            assert foot.toe_speed.m_s < 1e-9 and foot.stance.stands
+
+
+def test_a_first_frame_places_every_foot_by_its_ankle():
+    ground, feet = Ground(1.0, 1.0, []), [foot_of_a_giant(), foot_of_a_giant()]
+    for known, planted in ((False, 0.0), (True, 1.0 - math.exp(-DT / PLANT_S))):
+        for foot in feet:
+            foot.robot.known, foot.pos, foot.quat = known, [0.0, 0.0, 0.045], [*UP]
+        stand(ground, feet, UP, 1.0, DT)
+        assert feet[0].planted == pytest.approx(planted)
 
 
 def test_a_foot_in_the_air_is_placed_by_its_ankle_and_one_that_rests_by_its_toe():
@@ -178,7 +248,7 @@ def test_locks_let_go_gradually_as_a_person_crouches():
 
 @pytest.mark.parametrize("name", ["unitree_g1", "unitree_h1", "unitree_h1_2"])
 def test_a_pelvis_is_asked_to_sit_on_the_floor_and_not_in_it(name: str):
-    """However it is turned: by the robot's own capsules."""
+    """However it is turned, as its thighs point ahead: by the robot's own capsules."""
     kinematics, rng = Kinematics(load_robot(name)), np.random.default_rng(2)
     seat, robot = seat_of(kinematics), kinematics.robot
     assert len(seat) == 6
@@ -192,7 +262,8 @@ def test_a_pelvis_is_asked_to_sit_on_the_floor_and_not_in_it(name: str):
             foot.seen = False
         w, x, y, z = turn.tolist()
         _, pelvis_z = stand(Ground(robot.stand_height_m, 1.0, seat), feet, (w, x, y, z), 0.0, DT)
-        data.qpos[:] = kinematics.qpos(np.array([0.0, 0.0, pelvis_z]), turn, np.zeros(robot.n))
+        sitting = np.array([-math.pi / 2.0 if "hip_pitch" in each else 0.0 for each in robot.joint_names])
+        data.qpos[:] = kinematics.qpos(np.array([0.0, 0.0, pelvis_z]), turn, sitting)
         mujoco.mj_kinematics(model, data)
         along = np.abs(data.geom_xmat[sat_on, 8]) * kinematics.half_lengths[sat_on]
         lowest = (data.geom_xpos[sat_on, 2] - along - kinematics.radii[sat_on]).min()

@@ -13,6 +13,7 @@ from teleopd.drivers.motion_file.library import load_motion
 from teleopd.robots.model import Reference, RobotModel
 from teleopd.service.retarget.calibration import Calibration
 from teleopd.service.retarget.retargeter import Retargeter, table_path
+from teleopd.service.retarget.solver_choice import SolverName
 from teleopd.service.retarget.tables import NoTable, TableError, load_table
 
 Person = Callable[..., HumanPose]
@@ -178,14 +179,42 @@ def test_a_lost_hand_is_held_and_a_lost_pelvis_gives_nothing(robot: RobotModel, 
     assert retargeter.problem == "the pelvis or a hip is not tracked"
 
 
-def test_numbers_that_are_not_finite_are_never_published(robot: RobotModel, walk: list[HumanPose]):
-    retargeter = Retargeter(robot, MVN)
+@pytest.mark.parametrize("solver", ["fast", "compiled"])
+@pytest.mark.parametrize("body", ["Pelvis", "LeftHand", "LeftToe"])
+@pytest.mark.parametrize("what", ["pos_w", "quat_w"])
+def test_numbers_that_are_not_finite_are_never_published_and_leave_nothing_behind(
+    robot: RobotModel, walk: list[HumanPose], solver: SolverName, body: str, what: str
+):
+    """One body that is said to be tracked; some frames later the motion is what it would have been after a reset."""
+    spoilt, clean = Retargeter(robot, MVN, solver=solver), Retargeter(robot, MVN, solver=solver)
+    for k, pose in enumerate(walk[:60]):
+        if k == 20:
+            before = spoilt.targets
+            values = getattr(pose, what).copy()
+            values[MVN.body_names.index(body), 1] = np.nan
+            assert spoilt.update(pose._replace(**{what: values})) is None
+            assert spoilt.problem == "the pose has no solution: its numbers are not finite"
+            assert before is spoilt.targets
+            clean.reset()
+            continue
+        one, other = used(spoilt.update(pose)), used(clean.update(pose))
+        assert one.resets == other.resets == int(k > 20)
+        np.testing.assert_allclose(one.q, other.q, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+@pytest.mark.parametrize("solver", ["fast", "compiled"])
+def test_numbers_beyond_all_measure_are_not_published_either(
+    robot: RobotModel, walk: list[HumanPose], solver: SolverName
+):
+    retargeter = Retargeter(robot, MVN, solver=solver)
     before = used(retargeter.update(walk[0]))
-    assert retargeter.update(walk[1]._replace(pos_w=walk[1].pos_w * np.nan)) is None
-    assert retargeter.problem == "the pose has no solution: its numbers are not finite"
-    after = used(retargeter.update(walk[2]))
-    assert after.resets == before.resets + 1 and after.seq == before.seq + 1
-    np.testing.assert_allclose(after.root_pos_w, before.root_pos_w, atol=0.02)
+    for far in (1e160, 1e308):
+        found = retargeter.update(walk[1]._replace(pos_w=walk[1].pos_w * far))
+        assert found is None or np.isfinite(found.q).all()
+    after = [used(retargeter.update(pose)) for pose in walk[2:8]]
+    assert np.isfinite(after[-1].q).all() and np.isfinite(after[-1].root_pos_w).all()
+    assert np.abs(after[-1].q - before.q).max() < 0.5
 
 
 def test_nothing_is_made_before_every_body_was_seen_once(robot: RobotModel, person: Person):
