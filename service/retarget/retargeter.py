@@ -32,10 +32,9 @@ NOT_FINITE = "the pose has no solution: its numbers are not finite"
 
 def finite(pose: HumanPose) -> bool:
     """Every tracked body has a place and an orientation; what others hold does not matter."""
-    pos, quat = pose.pos_w, pose.quat_w
-    if not pose.valid.all():
-        pos, quat = pos[pose.valid], quat[pose.valid]
-    return 0 not in np.isfinite(pos).tobytes() and 0 not in np.isfinite(quat).tobytes()
+    if 0 not in np.isfinite(pose.pos_w).tobytes() and 0 not in np.isfinite(pose.quat_w).tobytes():
+        return True
+    return bool(np.isfinite(pose.pos_w[pose.valid]).all() and np.isfinite(pose.quat_w[pose.valid]).all())
 
 
 def table_path(robot: RobotModel) -> Path:
