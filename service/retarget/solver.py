@@ -72,7 +72,7 @@ def _as_slice(index: IntArray) -> IntArray | slice:
 
 
 class FastSolver:
-    """Gauss-Newton on preallocated arrays; about 70 us an iteration."""
+    """Gauss-Newton on preallocated arrays."""
 
     def __init__(
         self, kinematics: Kinematics, matches: tuple[Match, ...], body_ids: IntArray, stages: Stages,

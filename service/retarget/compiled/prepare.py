@@ -1,4 +1,4 @@
-"""Compile everything once and keep it; about half a minute, and every later start takes a quarter of a second."""
+"""Compile everything once and keep it; about half a minute, and every later start takes a second."""
 
 from __future__ import annotations
 
